@@ -1,0 +1,1 @@
+"""What a running daemon answers: metrics and health."""

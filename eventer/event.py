@@ -1,0 +1,170 @@
+"""The one record that flows through Eventer, and the closed sets of what can become of it.
+
+A Kubernetes Event, a node condition and Eventer's own records (gaps) are all an `Event`: one
+flat struct. Nothing past the decoder sees a Kubernetes object. An Event is encoded once, to
+one JSON line, and that line is what the journal stores and what sinks without a layout send.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+__all__ = [
+    "EPOCH_SHIFT",
+    "Arrivals",
+    "Event",
+    "Origin",
+    "Outcome",
+    "decode_lines",
+    "encode_lines",
+    "problem_key",
+    "version_of",
+]
+
+EPOCH_SHIFT: Final = 48
+"""Bits of `Event.version` below the epoch. etcd revisions stay far under 2^48 (at 10,000 writes
+a second that is nine centuries), and 15 bits of epoch are left in a signed 64-bit integer."""
+
+
+class Origin(StrEnum):
+    """Where an Event comes from; a field of the match language."""
+
+    EVENT = "event"
+    NODE = "node"
+    EVENTER = "eventer"
+
+
+class Outcome(StrEnum):
+    """What became of one event at one reader: exactly one of these, counted once.
+
+    The invariant `cursor - origin = sum of all outcomes` holds after every settle.
+    `PARKED` and `DEAD` also equal the rows of the letters table.
+    """
+
+    UNMATCHED = "unmatched"
+    COALESCED = "coalesced"
+    DELIVERED = "delivered"
+    DUPLICATE = "duplicate"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+    DROPPED = "dropped"
+    PARKED = "parked"
+    DEAD = "dead"
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """One occurrence, flat. Field order is the order of keys in the JSON line.
+
+    Fields without a default are always in the line; the others only where they say something.
+    """
+
+    # gc=False: an Event cannot be part of a reference cycle, and the collector would otherwise
+    # walk every one that waits in a batch.
+
+    id: str
+    """Names this occurrence; equal ids are the same occurrence (cluster, epoch, uid, version)."""
+    time: datetime
+    """When it last happened: series.lastObservedTime, lastTimestamp, eventTime or creation."""
+    cluster: str
+    origin: Origin
+    type: str
+    reason: str
+    message: str
+    """Valid text, capped at 16 KiB (head and tail kept)."""
+    kind: str
+    """Kind of the object that the event is about; so are `namespace` and `name`."""
+    namespace: str
+    """Empty for objects that live in no namespace (a Node)."""
+    name: str
+    count: int = 1
+    """Total so far, as the API tells it. Do not sum it: sum `delta`."""
+    delta: int | None = None
+    """Occurrences new with this record; None when unknown. This is what may be summed."""
+    first: datetime | None = None
+    """When it first happened, where the API tells."""
+    component: str = ""
+    """Who reports (kubelet, default-scheduler, ...)."""
+    instance: str = ""
+    """Which one of them, where the API tells."""
+    node: str = ""
+    action: str = ""
+    uid: str = ""
+    """uid of the object that the event is about; may be missing or nonsense."""
+    api_version: str = ""
+    field_path: str = ""
+    event: str = ""
+    """namespace/name of the Event object itself, for kubectl."""
+    labels: dict[str, str] = {}
+    """Static labels of the source, from the configuration."""
+    entity: str
+    """What a latest-state store overwrites, and within which order is promised."""
+    version: int
+    """epoch * 2^48 + resourceVersion; rises per entity."""
+    object: str
+    """cluster/kind/namespace/name. Never the uid, which may be missing."""
+    problem: str
+    """What people are told about: object, reason and container."""
+
+
+class Arrivals(msgspec.Struct, kw_only=True):
+    """What a source hands to intake: one block of a watch, or one page of a list.
+
+    `events` and `added` run in parallel and in stream order; `gone` is applied after them (a
+    deleted uid never comes back, so the order inside one block does not matter).
+    """
+
+    events: list[Event]
+    added: list[bool]
+    """True where the watch said ADDED; False for MODIFIED and for list items."""
+    gone: list[str] = []
+    """Entities that the watch said are DELETED. They are never exported, only forgotten."""
+    poison: list[bytes] = []
+    """Raw lines or objects that are no event (no uid, not decodable); kept as dead letters."""
+    position: int | None = None
+    """resourceVersion that the stream has reached with this block; None inside a list."""
+    listed: bool = False
+    """True for list pages: known items are not counted as received."""
+    seen_before: datetime | None = None
+    """With a start policy: items older than this are marked as seen and not exported."""
+    size: int = 0
+    """Bytes read for this block; what intake's bounds are in."""
+
+
+def version_of(epoch: int, resource_version: int) -> int:
+    """Join epoch and resourceVersion so that order survives an etcd rollback."""
+    return epoch << EPOCH_SHIFT | resource_version
+
+
+def problem_key(object_key: str, reason: str, field_path: str) -> str:
+    """Name what people are told about: the object, the reason and, if any, the container.
+
+    A field path reads like `spec.containers{web}`; only the name in braces matters.
+    """
+    start = field_path.find("{")
+    if start < 0:
+        return f"{object_key}/{reason}"
+    return f"{object_key}/{reason}/{field_path[start + 1 :].rstrip('}')}"
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode_lines(events: list[Event]) -> list[bytes]:
+    """Encode each event to one JSON line, without the line break."""
+    encode = _encoder.encode
+    return [encode(event) for event in events]
+
+
+def decode_lines(lines: list[bytes]) -> list[Event]:
+    """Decode what `encode_lines` wrote.
+
+    Raises:
+        msgspec.DecodeError: the line was not written by `encode_lines`.
+    """
+    decode = _decoder.decode
+    return [decode(line) for line in lines]

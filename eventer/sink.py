@@ -1,0 +1,202 @@
+"""What a sink is: the contract, and how a sink is found by its `kind`.
+
+A sink only sends, and says what failed. Batching, retry, limits, dead letters, metrics and the
+logging of sends are the runner's (`eventer.delivery`), once, for all sinks.
+
+A module `sinks/<kind>.py`, or an entry point `<kind>` in the group `eventer.sinks.v1`, holds
+
+- `Config`, a subclass of `SinkConfig`: the options, with a docstring under each;
+- `Sink`, made as `Sink(config, context)`: has the three methods of the `Sink` protocol below.
+
+A sink MUST
+ 1. import its client library in `open`, not at the top of the module, unless the ground floor or
+    `sinks._http` brings it;
+ 2. raise `Retry`, `Rejected` or `Blocked` for every way in which sending can fail, and let nothing
+    else out of `send`; read the body where the far side hides errors in a success;
+ 3. return from `send` only when the far side has confirmed (a file: fsync);
+ 4. name single failed items in `Sent.failed` where the protocol tells them apart;
+ 5. be safe to call again with the same batch;
+ 6. never log, sleep, retry or count; never put an address with credentials, a header or a secret
+    into a message;
+ 7. give up when cancelled, leaving nothing half-open after `close`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Annotated, Final, Literal, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from eventer.clock import Clock
+from eventer.errors import SinkError
+from eventer.event import Event, decode_lines
+from eventer.match import Rule
+from eventer.values import Duration, Size
+
+__all__ = [
+    "GROUP",
+    "Batch",
+    "BatchConfig",
+    "Sent",
+    "Sink",
+    "SinkConfig",
+    "SinkContext",
+    "kinds",
+    "load",
+]
+
+GROUP: Final = "eventer.sinks.v1"
+"""Entry-point group of sinks by third parties. The number is the contract's: a plug-in made for
+another contract is not loaded by mistake."""
+
+
+class BatchConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How many events go in one send."""
+
+    count: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    """Most events in one send."""
+    bytes: Size = Size(1 << 20)
+    """Most bytes of encoded events in one send; a single larger event still goes alone."""
+    age: Duration = Duration(0)
+    """How long the first event may wait for company. With 0s a send takes what has arrived since
+    the last one began, which under load fills batches by itself."""
+
+
+class SinkConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Options that every sink has. Subclass it per kind."""
+
+    kind: str
+    """Which sink: the name of a module in `sinks/`."""
+    match: list[Rule] = []
+    """Which events go to this sink: those that any of the rules matches; all, without rules."""
+    start: Literal["head", "oldest"] = msgspec.field(default="head", name="from")
+    """Where a sink that is added later begins: `head`, with what comes next, or `oldest`, with
+    everything that the journal still holds. At the daemon's first start both are the same."""
+    batch: BatchConfig = msgspec.field(default_factory=BatchConfig)
+    """Size of one send."""
+    timeout: Duration = Duration(15)
+    """Most time for one send, answer included. After it the outcome is unknown, and the send is
+    repeated."""
+
+
+class Batch:
+    """Events for one send: encoded lines always, decoded records when asked for.
+
+    `lines[i]` is the JSON of one event without line break; `events[i]` is the same event. A sink
+    that sends lines as they are never pays for decoding.
+    """
+
+    __slots__ = ("_events", "lines")
+
+    def __init__(self, lines: Sequence[bytes], events: Sequence[Event] | None = None) -> None:
+        self.lines = lines
+        self._events = events
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The decoded records, decoded at the first use."""
+        if self._events is None:
+            self._events = decode_lines(list(self.lines))
+        return self._events
+
+    @property
+    def size(self) -> int:
+        """Bytes of the lines."""
+        return sum(map(len, self.lines))
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Return items [start, stop) as a batch."""
+        events = None if self._events is None else self._events[start:stop]
+        return Batch(self.lines[start:stop], events)
+
+    def pick(self, indexes: Sequence[int]) -> Batch:
+        """Return the items at these indexes, in this order, as a batch."""
+        events = None if self._events is None else [self._events[i] for i in indexes]
+        return Batch([self.lines[i] for i in indexes], events)
+
+
+class Sent(msgspec.Struct, kw_only=True, frozen=True):
+    """What became of a batch that got through, wholly or in part.
+
+    Everything that is not in `failed` is delivered. A batch that failed as a whole is raised
+    (`Retry`, `Rejected`, `Blocked`), not returned.
+    """
+
+    state: bytes | None = None
+    """Kept by the journal together with the cursor and given to `open` after a restart."""
+    duplicates: int = 0
+    """How many of the delivered ones the far side said it had already."""
+    failed: Mapping[int, SinkError] = {}
+    """Items that failed, by index in the batch."""
+
+
+class SinkContext(msgspec.Struct, kw_only=True, frozen=True):
+    """What a sink is given beside its configuration."""
+
+    name: str
+    """Its name in the configuration."""
+    clock: Clock
+
+
+class Sink(Protocol):
+    """A destination. One task calls it; the methods never overlap."""
+
+    async def open(self, state: bytes | None) -> None:
+        """Get ready to send. Called again, with back-off, until it succeeds.
+
+        Args:
+            state: what the last settled `send` returned; None at the first start.
+
+        Raises:
+            Retry, Blocked: not now; the message says why.
+        """
+        ...
+
+    async def send(self, batch: Batch) -> Sent:
+        """Send one batch and return once the far side has confirmed it.
+
+        Raises:
+            Retry: the batch as a whole may go later.
+            Rejected: it never will as it is; the runner halves it until the bad item stands alone.
+            Blocked: the far side refuses us, not the data.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Free everything. Called once, also after a failed `open`."""
+        ...
+
+
+def kinds() -> dict[str, str]:
+    """Return every kind of sink that can be used, with the module that holds it."""
+    import sinks
+
+    found = {
+        module.name: f"sinks.{module.name}"
+        for module in pkgutil.iter_modules(sinks.__path__)
+        if not module.name.startswith("_")
+    }
+    for point in entry_points(group=GROUP):
+        found.setdefault(point.name, point.module)
+    return dict(sorted(found.items()))
+
+
+@functools.cache
+def load(kind: str) -> ModuleType:
+    """Import the module of one kind. Only kinds that the configuration names are imported.
+
+    Raises:
+        KeyError: there is no such kind.
+        ImportError: the module needs a library that is not installed.
+    """
+    return importlib.import_module(kinds()[kind])

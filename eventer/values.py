@@ -1,0 +1,101 @@
+"""Scalar types of the configuration that carry a unit or a secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self
+
+__all__ = ["Duration", "Secret", "Size"]
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
+_BYTES: Final = {
+    "B": 1,
+    "kB": 1000,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+}
+
+
+class Duration(float):
+    """A length of time, in seconds. Written as `10s`, `1m30s`, `1.5h`, `250ms`, `2d`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a duration.
+
+        Raises:
+            ValueError: the text is no duration; the message says how to write one.
+        """
+        parts = _DURATION.findall(text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            raise ValueError(f"{text!r} is no duration; write for example 30s, 5m, 1h30m or 250ms")
+        return cls(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+
+
+class Size(int):
+    """A number of bytes. Written as `512KiB`, `1GiB`, `10MB`, or a plain number."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a size.
+
+        Raises:
+            ValueError: the text is no size; the message says how to write one.
+        """
+        match = _SIZE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is no size; write for example 64MiB, 1GiB or 500kB")
+        return cls(float(match[1]) * _BYTES[match[2] or "B"])
+
+
+class Secret:
+    """A value that must not be shown: `str`, `repr` and encoders all give `<secret>`.
+
+    `reveal` returns the current value. A secret from a file is read again at each `reveal`, so
+    that a rotated file takes effect without a restart (files are mounted Secrets of a few bytes,
+    and a send reveals once per batch).
+    """
+
+    __slots__ = ("_read", "source")
+
+    def __init__(self, read: Callable[[], str], source: str) -> None:
+        self._read = read
+        self.source = source
+        """Where it comes from, in words: `the variable DINGTALK_URL`, `the file /etc/...`."""
+
+    @classmethod
+    def literal(cls, value: str, source: str = "the configuration") -> Self:
+        """Wrap a value that is already at hand."""
+        return cls(lambda: value, source)
+
+    @classmethod
+    def file(cls, path: Path) -> Self:
+        """Wrap a file's content, trailing line break removed, read at each use."""
+        return cls(lambda: path.read_text(encoding="utf-8").rstrip("\r\n"), f"the file {path}")
+
+    def reveal(self) -> str:
+        """Return the value.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return self._read()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.reveal() == other.reveal()
+
+    def __hash__(self) -> int:
+        return hash(self.source)
