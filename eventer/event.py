@@ -21,6 +21,7 @@ __all__ = [
     "Outcome",
     "decode_lines",
     "encode_lines",
+    "own_record",
     "problem_key",
     "version_of",
 ]
@@ -80,7 +81,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     namespace: str
     """Empty for objects that live in no namespace (a Node)."""
     name: str
-    count: int = 1
+    count: int
     """Total so far, as the API tells it. Do not sum it: sum `delta`."""
     delta: int | None = None
     """Occurrences new with this record; None when unknown. This is what may be summed."""
@@ -148,6 +149,36 @@ def problem_key(object_key: str, reason: str, field_path: str) -> str:
     if start < 0:
         return f"{object_key}/{reason}"
     return f"{object_key}/{reason}/{field_path[start + 1 :].rstrip('}')}"
+
+
+def own_record(now: datetime, reason: str, message: str, *, cluster: str = "") -> Event:
+    """Make one of Eventer's own records, such as a gap. The journal gives it its keys.
+
+    Args:
+        now: wall clock, UTC.
+        reason: one word, beginning with what it is about (`GapDamaged`).
+        message: a sentence for people.
+        cluster: which cluster it is about; empty for all.
+    """
+    object_key = f"{cluster}/Eventer//eventer"
+    return Event(
+        id="",
+        time=now,
+        cluster=cluster,
+        origin=Origin.EVENTER,
+        type="Warning",
+        reason=reason,
+        message=message,
+        kind="Eventer",
+        namespace="",
+        name="eventer",
+        count=1,
+        component="eventer",
+        entity="",
+        version=0,
+        object=object_key,
+        problem=problem_key(object_key, reason, ""),
+    )
 
 
 _encoder = msgspec.json.Encoder()

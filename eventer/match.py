@@ -26,6 +26,8 @@ OPEN: Final = ("name", "node", "message")
 """Fields with a value of its own for nearly every event; tried each time."""
 FIELDS: Final = (*SHARED, *OPEN, "labels")
 
+_parser: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - the public alias warns since 3.11
+
 TEXT_CAP: Final = 4096
 """Characters of a text that a regular expression sees. `re` backtracks: on hostile texts its time
 grows with the length to the power of the number of unbounded repeats, so the length is bounded."""
@@ -142,7 +144,7 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     """
     try:
         pattern = re.compile(text)
-        tree = re._parser.parse(text)  # type: ignore[attr-defined]
+        tree = _parser.parse(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"/{text}/ is no regular expression: {error}") from None
     if _nested(tree, inside=False):
@@ -152,15 +154,18 @@ def compile_pattern(text: str) -> re.Pattern[str]:
 
 def _nested(node: Any, *, inside: bool) -> bool:
     """Whether an unbounded repeat stands within another one."""
-    parser = re._parser  # type: ignore[attr-defined]
-    if isinstance(node, parser.SubPattern):
+    if isinstance(node, _parser.SubPattern):
         return any(_nested(item, inside=inside) for item in node)
-    if isinstance(node, tuple) and len(node) == 2 and node[0] in (parser.MAX_REPEAT, parser.MIN_REPEAT):
-        unbounded = node[1][1] == parser.MAXREPEAT
+    if isinstance(node, tuple) and len(node) == 2 and node[0] in (_parser.MAX_REPEAT, _parser.MIN_REPEAT):
+        unbounded = node[1][1] == _parser.MAXREPEAT
         return (inside and unbounded) or _nested(node[1][2], inside=inside or unbounded)
     if isinstance(node, list | tuple):
         return any(_nested(item, inside=inside) for item in node)
     return False
+
+
+def _no_key(_: Event) -> None:
+    """Key of all events where no rule looks at a shared field."""
 
 
 class Verdicts:
@@ -170,7 +175,7 @@ class Verdicts:
         self._rules = rules
         used = [field for field in SHARED if any(field in rule.shared for rule in rules)]
         # attrgetter gives a tuple for several fields and the bare value for one; both are keys.
-        self._key: Callable[[Event], Any] = attrgetter(*used) if used else lambda event: None
+        self._key: Callable[[Event], Any] = attrgetter(*used) if used else _no_key
         self._memory: dict[Any, tuple[int, ...] | int] = {}
 
     def __call__(self, events: Sequence[Event]) -> list[int]:

@@ -1,0 +1,67 @@
+"""`eventer run`: the daemon. Imports nothing that only people look at."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import Any
+
+from eventer.cli import EX_CONFIG, add_config_option
+from eventer.errors import ConfigError, EventerError
+
+__all__ = ["add_parser", "main"]
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "run",
+        help="export events until stopped",
+        description="Export events until stopped (Ctrl-C or SIGTERM); the next start goes on there.",
+        epilog="example:\n  eventer run -c eventer.yaml",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_config_option(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the daemon.
+
+    Returns:
+        0 after an orderly stop, 78 if the configuration cannot be used, 1 for everything else.
+    """
+    from eventer import app
+    from eventer.cli.check import render
+    from eventer.clock import SystemClock
+    from eventer.config.load import examine
+    from eventer.observe import log
+
+    examined = examine(args.config, os.environ)
+    if examined.faults:
+        print(render(str(args.config), examined, colour=sys.stderr.isatty()), file=sys.stderr)
+    if examined.config is None:
+        return EX_CONFIG
+    log.configure(examined.config.log.level, examined.config.log.format)
+    failures: list[EventerError] = []
+    try:
+        asyncio.run(app.run(examined.config, SystemClock()))
+    except* EventerError as errors:
+        failures = _leaves(errors)
+    for failure in failures:
+        faults = failure.faults if isinstance(failure, ConfigError) else []
+        for fault in faults:
+            print(f"eventer: {fault.path}: {fault.message}; {fault.remedy}.", file=sys.stderr)
+        if not faults:
+            print(f"eventer: {failure}", file=sys.stderr)
+    if not failures:
+        return 0
+    return EX_CONFIG if all(isinstance(failure, ConfigError) for failure in failures) else 1
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> list[EventerError]:
+    found: list[EventerError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,118 @@
+"""Read a configuration file: all of it is right, or all that is wrong with it is said.
+
+    examine   the configuration if there is one, every fault and warning, and the lines they are in
+    load      the configuration and its warnings; ConfigError with all faults otherwise
+
+Nothing is started and no network is used. Only the kinds of sinks that the file names are imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from eventer.config.document import Document, dotted, read, syntax_excerpt
+from eventer.config.leaves import BAD
+from eventer.config.reading import Reading
+from eventer.config.types import Config, Source
+from eventer.errors import ConfigError, Fault
+
+__all__ = ["DEFAULT_PATH", "Examined", "Loaded", "config_path", "examine", "load"]
+
+DEFAULT_PATH: Final = "/etc/eventer/eventer.yaml"
+"""Where the image and the chart put it."""
+
+
+class Examined(msgspec.Struct, kw_only=True, frozen=True):
+    """What `examine` found."""
+
+    config: Config | None
+    """None when there are faults other than warnings."""
+    faults: list[Fault]
+    """Faults and warnings in the order of the file."""
+    excerpt: Callable[[int], str]
+    """A line (1-based) as it may be shown: without comments and without what may be secret."""
+
+
+class Loaded(msgspec.Struct, kw_only=True, frozen=True):
+    """A configuration that can be used."""
+
+    config: Config
+    warnings: list[Fault]
+    """What should be different all the same; for the log."""
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Return where the configuration is when the command line does not say: EVENTER_CONFIG, or the default."""
+    return Path(environ.get("EVENTER_CONFIG") or DEFAULT_PATH)
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read a configuration for use.
+
+    Args:
+        path: the file. Relative paths of secrets in it count from its directory.
+        environ: variables for `${VAR}`.
+
+    Raises:
+        ConfigError: with every fault of the file, warnings included.
+    """
+    examined = examine(path, environ)
+    if examined.config is None:
+        raise ConfigError(examined.faults)
+    return Loaded(config=examined.config, warnings=examined.faults)
+
+
+def examine(path: Path, environ: Mapping[str, str]) -> Examined:
+    """Read a configuration and report on it; never raises for what stands in the file.
+
+    Args:
+        path: as for `load`.
+        environ: as for `load`.
+    """
+    text = ""
+    try:
+        text = read(path)
+        document = Document(str(path), text)
+    except ConfigError as error:
+        return Examined(config=None, faults=error.faults, excerpt=lambda line: syntax_excerpt(text, line))
+    if document.root is None:
+        remedy = "it needs sources and sinks; config/examples has files to start from"
+        fault = Fault(path="", message="the file is empty", remedy=remedy, file=str(path))
+        return Examined(config=None, faults=[fault], excerpt=document.excerpt)
+    reading = Reading(document, environ, path.parent)
+    value: Any = reading.read(Config, document.root)
+    faults = [*reading.faults, *_same_clusters(reading)]
+    faults.sort(key=lambda fault: (fault.line or 0, fault.column or 0))
+    good = value is not BAD and all(fault.warning for fault in faults)
+    return Examined(config=value if good else None, faults=faults, excerpt=document.excerpt)
+
+
+def _same_clusters(reading: Reading) -> list[Fault]:
+    """Several sources need names, or their events could not be told apart.
+
+    Compared here and not in `Config`, so that it is also said when something else is wrong.
+    """
+    sources = [record for record in reading.records if record.cls is Source]
+    if len(sources) < 2:
+        return []
+    faults: list[Fault] = []
+    first: dict[str, str] = {}
+    for record in sources:
+        cluster = record.values.get("cluster")
+        if cluster is BAD:
+            continue
+        place = (*record.path, "cluster")
+        where = reading.document.locate(record.node, ("cluster",))
+        if cluster is None:
+            message = "cluster is missing; with several sources each needs a name"
+            faults.append(reading.document.fault(where, place, message, "add cluster: with a name of your choice"))
+        elif cluster in first:
+            message = f"this name is that of {first[cluster]} as well"
+            faults.append(reading.document.fault(where, place, message, "give each source a name of its own"))
+        else:
+            first[cluster] = dotted(record.path)
+    return faults

@@ -1,0 +1,85 @@
+"""What a running daemon shows: its parts, for metrics and health to read."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from eventer.clock import Clock
+from eventer.delivery.runner import Health, Runner
+from eventer.journal import Journal, StreamKey
+from eventer.source.watch import Stream
+
+__all__ = ["View"]
+
+LIVE_WITHIN: Final = 60.0
+"""Seconds without a round of the journal's housekeeping after which the process counts as stuck.
+A round is one a second and passes through the event loop and both of the journal's threads."""
+
+
+class View(msgspec.Struct, kw_only=True):
+    """The parts of one daemon. The wiring fills it; control reads it."""
+
+    journal: Journal
+    clock: Clock
+    runners: dict[str, Runner]
+    streams: dict[StreamKey, Stream]
+    expected_streams: int = 0
+    """Streams that the configuration asks for; those of a cluster not yet identified are not there."""
+    waiting: dict[str, str] = {}
+    """Clusters that cannot be reached or identified yet, and why, in words."""
+    quarantines: int = 0
+    stopping: bool = False
+
+    def live(self) -> bool:
+        """Whether the loops make progress. A dead sink or API server does not make it false."""
+        return self.clock.monotonic() - self.journal.beat < LIVE_WITHIN
+
+    def not_ready(self) -> list[str]:
+        """Why the daemon is not ready, in words; empty when it is.
+
+        Ready means: every stream has a position and may read. It says nothing of sinks.
+        """
+        reasons = [f"cluster {name}: {why}" for name, why in self.waiting.items()]
+        if self.stopping:
+            reasons.append("stopping")
+        for key, stream in self.streams.items():
+            if stream.status.blocked:
+                reasons.append(f"{key.cluster} {key.scope}: {stream.status.blocked}")
+            elif not stream.status.listed:
+                reasons.append(f"{key.cluster} {key.scope}: not listed yet. {stream.status.last_error}".rstrip())
+        if not reasons and len(self.streams) < self.expected_streams:
+            reasons.append("connecting")
+        return reasons
+
+    def health(self) -> dict[str, Any]:
+        """Everything a person asks first, without any event's text."""
+        sinks = {
+            name: {
+                "state": str(runner.status.health),
+                "pending": self.journal.head - reader.cursor if (reader := self.journal.readers.get(name)) else 0,
+                "error": runner.status.error,
+            }
+            for name, runner in self.runners.items()
+        }
+        streams = {
+            f"{key.cluster} {key.scope}": {
+                "connected": stream.status.connected,
+                "position": self.journal.stream(key).position,
+                "error": stream.status.blocked or ("" if stream.status.connected else stream.status.last_error),
+            }
+            for key, stream in self.streams.items()
+        }
+        well = (
+            not self.not_ready()
+            and all(runner.status.health in {Health.OK, Health.OPENING} for runner in self.runners.values())
+            and all(stream.status.connected for stream in self.streams.values())
+        )
+        return {
+            "status": "ok" if well else "degraded",
+            "not_ready": self.not_ready(),
+            "streams": streams,
+            "sinks": sinks,
+            "journal": {"head": self.journal.head, "bytes": self.journal.used},
+        }

@@ -1,0 +1,95 @@
+"""One reader's cursor and books: what is settled, and what is on its way to the disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from eventer import failpoint
+from eventer.clock import Backoff, Clock
+from eventer.errors import DiskRefused
+from eventer.event import Outcome
+from eventer.journal import Journal, Letter, ReaderRecord
+
+__all__ = ["Settlement"]
+
+LAZY: Final = 1.0
+"""Seconds that a cursor over events which nobody wanted may stay unwritten: a restart reads them again."""
+
+
+class Settlement:
+    """Owns one reader's record. A settle is not awaited before the next send, but the one after is.
+
+    So after kill -9 at most two batches are repeated, and in steady state sending and fsync overlap.
+    """
+
+    def __init__(self, journal: Journal, name: str, record: ReaderRecord, clock: Clock) -> None:
+        self._journal = journal
+        self._name = name
+        self._clock = clock
+        self._writing: asyncio.Task[None] | None = None
+        self._unwritten_since: float | None = None
+        self.record = record
+
+    @property
+    def cursor(self) -> int:
+        """Offset of the first event that nothing was decided on."""
+        return self.record.cursor
+
+    async def settle(
+        self, outcomes: Mapping[Outcome, int], letters: Sequence[Letter] = (), state: bytes | None = None
+    ) -> None:
+        """Count what became of the next events, and begin to write it.
+
+        Args:
+            outcomes: sums to the number of events that the cursor moves by.
+            letters: the dead and parked ones among them.
+            state: what the sink returned with the send.
+        """
+        self.record = self.record.moved(dict(outcomes), state)
+        if outcomes.keys() == {Outcome.UNMATCHED}:
+            if self._unwritten_since is None:
+                self._unwritten_since = self._clock.monotonic()
+            if self._clock.monotonic() - self._unwritten_since < LAZY:
+                return
+        await self._write(letters)
+
+    def lazy_for(self) -> float | None:
+        """Seconds until `write_lazy` is due; None if all is written or being written."""
+        if self._unwritten_since is None:
+            return None
+        return max(0.0, self._unwritten_since + LAZY - self._clock.monotonic())
+
+    async def write_lazy(self) -> None:
+        """Write what only moved over events that nobody wanted."""
+        if self._unwritten_since is not None:
+            await self._write(())
+
+    async def done(self) -> None:
+        """Return when everything settled is on the disk."""
+        await self.write_lazy()
+        if self._writing is not None:
+            await self._writing
+
+    async def _write(self, letters: Sequence[Letter]) -> None:
+        if self._writing is not None:
+            await self._writing
+        self._unwritten_since = None
+        self._writing = asyncio.create_task(self._commit(self.record, letters), name=f"settle {self._name}")
+
+    async def _commit(self, record: ReaderRecord, letters: Sequence[Letter]) -> None:
+        """Write until it is written: the far side has these events, so there is no way back.
+
+        A record holds all counts so far, so repeating it is safe; a failed one took no effect.
+        """
+        backoff = Backoff(0.2, 10.0, clock=self._clock)
+        while True:
+            failpoint.hit("delivery.settle")
+            try:
+                await self._journal.settle(self._name, record, letters)
+            except DiskRefused:
+                await self._clock.sleep(backoff.next())
+            else:
+                failpoint.hit("delivery.settled")
+                return

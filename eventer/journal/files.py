@@ -1,0 +1,127 @@
+"""The state directory: made private, locked against a second process, refused on a network.
+
+SQLite's locks do not hold on network file systems (https://www.sqlite.org/faq.html#q5), and two
+daemons on one state directory would deliver everything twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from eventer.errors import DiskRefused, Locked
+
+__all__ = ["FILE", "lock", "prepare", "quarantine"]
+
+FILE: Final = "journal.db"
+NETWORK_FILE_SYSTEMS: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs", "lustre"}
+)
+
+
+def prepare(directory: Path) -> None:
+    """Create the directory, readable by its owner alone.
+
+    Raises:
+        DiskRefused: it cannot be made, cannot be written, or lies on a network file system.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskRefused(
+            f"The state directory {directory} cannot be made ({error.strerror}). "
+            "Set state.path to a place that this user may write."
+        ) from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise DiskRefused(
+            f"The state directory {directory} is not writable for this user (uid {os.getuid()}). "
+            "Mount it with the right fsGroup, or set state.path elsewhere."
+        )
+    kind = file_system(directory, _mounts())
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise DiskRefused(
+            f"The state directory {directory} lies on a network file system ({kind}), where SQLite's locks do not "
+            "hold. Use a block volume (ReadWriteOnce) or an emptyDir."
+        )
+
+
+def _mounts() -> str:
+    try:
+        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def file_system(directory: Path, mounts: str) -> str:
+    """Return the type of the file system that holds a directory, from /proc/self/mountinfo's text.
+
+    The format is in https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html. Empty when
+    unknown (other systems than Linux).
+    """
+    path = directory.resolve()
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split()
+        if len(fields) < 5 or not right:
+            continue
+        point = Path(fields[4].replace("\\040", " "))
+        if (path == point or point in path.parents) and len(point.parts) >= best:
+            best, kind = len(point.parts), right.split()[0]
+    return kind
+
+
+@contextlib.contextmanager
+def lock(directory: Path) -> Iterator[None]:
+    """Hold the state directory for this process. The kernel lets go when the process dies.
+
+    Raises:
+        Locked: another process holds it; the message names its pid.
+    """
+    try:
+        fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DiskRefused(f"The lock file in {directory} cannot be opened ({error.strerror}).") from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise Locked(
+                f"Another Eventer (pid {holder}) uses the state directory {directory}. "
+                "Stop it first, or give this one a state.path of its own."
+            ) from None
+        with contextlib.suppress(OSError):  # a full disk must not keep a daemon from draining
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def quarantine(directory: Path, now: datetime) -> Path | None:
+    """Move the database and its side files out of the way, for a person to look at.
+
+    The main file goes first: after a kill in between, what remains is a WAL without a database,
+    which SQLite deletes when it makes the new one. Only the last damaged database is kept, so
+    that a failing disk cannot fill itself with them.
+
+    Returns:
+        Where the database is now; None if there was none.
+    """
+    stamp = now.strftime("%Y%m%dT%H%M%S.%f")
+    for old in directory.glob(f"{FILE}.damaged-*"):
+        old.unlink()
+    moved = None
+    for suffix in ("", "-wal", "-shm"):
+        source = directory / (FILE + suffix)
+        if source.exists():
+            target = directory / f"{FILE}.damaged-{stamp}{suffix}"
+            source.rename(target)
+            moved = moved or target
+    return moved

@@ -1,0 +1,405 @@
+"""The journal's face: what intake and the runners call. The design is in the package's docstring."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from eventer.clock import Clock
+from eventer.errors import Corrupt, DiskRefused
+from eventer.event import Event, Outcome, encode_lines, own_record, version_of
+from eventer.journal import files, ledger, log, schema
+from eventer.journal.records import ClusterRecord, Entry, Letter, ReaderRecord, Slice, StreamKey, StreamRecord
+from eventer.journal.ring import Ring
+from eventer.journal.writer import Writer
+
+__all__ = ["OWN", "Journal"]
+
+OWN: Final = StreamKey("", "own")
+"""The stream of Eventer's own records."""
+FOLD_EVERY: Final = 30.0
+"""Seconds after which changes are folded even if they are few; bounds what a start must read."""
+HOUSE_EVERY: Final = 1.0
+"""Seconds between rounds of trimming, folding and looking at the size."""
+_T = TypeVar("_T")
+
+
+class Journal:
+    """One open journal. Make it with `Journal.open`.
+
+    Attributes:
+        head: offset after the last committed event.
+        shed_to: offset below which readers must let events go, because `max_size` is reached.
+        used: bytes of the database in use at the last round of housekeeping.
+        beat: monotonic time of the last round of housekeeping; liveness looks at it.
+        commit_failures: commits that changed nothing because the disk refused.
+        damaged: set when the file turned out to be damaged; set it aside and begin anew.
+        quarantined: where the damaged database went that was found at the start, if one was.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, state: schema.State, directory: Path, max_size: int, clock: Clock
+    ) -> None:
+        self._connection = connection
+        self._state = state
+        self._directory = directory
+        self._max_size = max_size
+        self._clock = clock
+        self._writer = Writer(connection, self._failed)
+        self._reading = ThreadPoolExecutor(1, "journal-reader")
+        self._read_connection = schema.connect(directory)
+        self._overlays: dict[StreamKey, ledger.Overlay] = {}
+        self._ring = Ring()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._own = asyncio.Lock()
+        self._bad_rows: set[int] = set()
+        self._folded_at = clock.monotonic()
+        self.head = state.head
+        self.shed_to = 0
+        self.used = 0
+        self.beat = clock.monotonic()
+        self.commit_failures = 0
+        self.damaged = asyncio.Event()
+        self.quarantined: Path | None = None
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, directory: Path, *, max_size: int, clock: Clock, damaged: bool = False) -> Iterator[Journal]:
+        """Lock the state directory and open the journal in it; a damaged one is set aside.
+
+        Args:
+            directory: made if it is not there.
+            max_size: bytes of database beyond which laggards must let go.
+            clock: time.
+            damaged: set aside what is there in any case.
+
+        Close it with `close` before the context ends, which only lets go of the lock.
+
+        Raises:
+            Locked, Newer, DiskRefused: each says what to do.
+        """
+        files.prepare(directory)
+        with files.lock(directory):
+            quarantined = files.quarantine(directory, clock.now()) if damaged else None
+            try:
+                connection, state = cls._open(directory)
+            except Corrupt:
+                quarantined = files.quarantine(directory, clock.now())
+                connection, state = cls._open(directory)
+            journal = cls(connection, state, directory, max_size, clock)
+            journal.quarantined = quarantined
+            try:
+                journal._replay_deltas()
+                yield journal
+            finally:
+                journal._reading.shutdown(wait=True)
+                journal._read_connection.close()
+                connection.close()
+
+    @staticmethod
+    def _open(directory: Path) -> tuple[sqlite3.Connection, schema.State]:
+        connection = None
+        try:
+            connection = schema.connect(directory)
+            return connection, schema.load(connection)
+        except (sqlite3.Error, OSError) as error:
+            if connection is not None:
+                connection.close()
+            raise schema.translate(error) from error
+        except Corrupt:
+            if connection is not None:
+                connection.close()
+            raise
+
+    def _replay_deltas(self) -> None:
+        """Take the changes that were not folded before the last stop back into memory."""
+        keys = {id_: key for key, id_ in self._state.stream_ids.items()}
+        for seq, stream, facts in self._connection.execute("SELECT seq, stream, facts FROM delta ORDER BY seq"):
+            overlay = self._overlay(keys[stream])
+            overlay.gathering.update(ledger.decode_facts(facts))
+            overlay.last_seq = seq
+
+    async def close(self) -> None:
+        """Commit what is queued and stop the writer."""
+        await self._writer.close()
+
+    # -- clusters and streams --------------------------------------------------------------------
+
+    def cluster(self, name: str) -> ClusterRecord | None:
+        """Return what is known of a cluster."""
+        return self._state.clusters.get(name)
+
+    async def set_cluster(self, name: str, record: ClusterRecord) -> None:
+        """Store a cluster's uid and epoch."""
+        body, crc = schema.sealed(record)
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO cluster VALUES (?, ?, ?)", (name, body, crc))
+
+        await self._writer.submit(write, lambda _: self._state.clusters.update({name: record}))
+
+    def stream(self, key: StreamKey) -> StreamRecord:
+        """Return the record of a stream, an empty one if it was never written."""
+        return self._state.streams.get(key) or StreamRecord()
+
+    @property
+    def streams(self) -> Mapping[StreamKey, StreamRecord]:
+        """The committed records of all streams, own records included."""
+        return self._state.streams
+
+    async def _stream_id(self, key: StreamKey) -> int:
+        known = self._state.stream_ids.get(key)
+        if known is not None:
+            return known
+        record = StreamRecord()
+        body, crc = schema.sealed(record)
+
+        def write(connection: sqlite3.Connection) -> int:
+            cursor = connection.execute(
+                "INSERT INTO stream(cluster, scope, record, crc) VALUES (?, ?, ?, ?)", (*key, body, crc)
+            )
+            return int(cursor.lastrowid or 0)
+
+        def then(id_: int) -> None:
+            self._state.stream_ids[key] = id_
+            self._state.streams[key] = record
+            self._state.low[key] = 0
+
+        await self._writer.submit(write, then)
+        return self._state.stream_ids[key]
+
+    async def append(
+        self,
+        key: StreamKey,
+        record: StreamRecord,
+        lines: list[bytes],
+        changes: ledger.Changes,
+        letters: Sequence[Letter] = (),
+    ) -> None:
+        """Store a batch, the stream's new record and the ledger's changes in one transaction.
+
+        Args:
+            key: whose batch it is; only one caller may append for a stream.
+            record: the stream's record with this batch counted.
+            lines: encoded events, without line breaks.
+            changes: what the ledger is to know after it.
+            letters: lines that are no event, kept as dead letters.
+
+        Raises:
+            JournalError: nothing of it happened.
+        """
+        stream = await self._stream_id(key)
+        record_body, record_crc = schema.sealed(record)
+        facts = ledger.encode_facts(changes) if changes else b""
+        at = self._clock.now().timestamp()
+        state = self._state
+
+        def write(connection: sqlite3.Connection) -> tuple[int, int]:
+            first = seq = 0
+            if lines:
+                first = log.add(connection, state.dictionary, state.head, stream, at, lines)
+            if facts:
+                added = connection.execute("INSERT INTO delta(stream, facts) VALUES (?, ?)", (stream, facts))
+                seq = added.lastrowid or 0
+            connection.execute("UPDATE stream SET record = ?, crc = ? WHERE id = ?", (record_body, record_crc, stream))
+            log.add_letters(connection, f"intake:{key.cluster}/{key.scope}", letters, at)
+            return first, seq
+
+        def then(result: tuple[int, int]) -> None:
+            first, seq = result
+            state.streams[key] = record
+            if changes:
+                overlay = self._overlay(key)
+                overlay.gathering.update(changes)
+                overlay.last_seq = seq
+            if lines:
+                self._ring.add(first, at, lines)
+                self.head = state.head = first + len(lines)
+                waiters, self._waiters = self._waiters, []
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
+
+        await self._writer.submit(write, then)
+
+    async def record(self, event: Event) -> None:
+        """Append one of Eventer's own records, giving it its keys (instance and sequence).
+
+        Raises:
+            JournalError: as `append`.
+        """
+        async with self._own:
+            before = self.stream(OWN)
+            sequence = before.appended + 1
+            event.entity = event.id = f"{self._state.instance}/{sequence}"
+            event.version = version_of(0, sequence)
+            record = msgspec.structs.replace(before, received=before.received + 1, appended=sequence)
+            await self.append(OWN, record, encode_lines([event]), {})
+
+    # -- the ledger ------------------------------------------------------------------------------
+
+    def low(self, key: StreamKey) -> int:
+        """Version up to which what the ledger does not know counts as seen."""
+        return self._state.low.get(key, 0)
+
+    async def look_up(self, key: StreamKey, entities: Sequence[str]) -> dict[str, Entry]:
+        """Return what the ledger knows of these entities of a stream's cluster."""
+        known, asked = self._overlay(key).split(entities)
+        if asked:
+            for other, overlay in self._overlays.items():
+                if other.cluster == key.cluster and other != key and overlay:
+                    found, asked = overlay.split(asked)
+                    known.update(found)
+        if asked:
+            known.update(await self._on_reader(lambda c: ledger.look_up(c, key.cluster, asked)))
+        return known
+
+    def _overlay(self, key: StreamKey) -> ledger.Overlay:
+        return self._overlays.setdefault(key, ledger.Overlay())
+
+    async def _fold(self, key: StreamKey, overlay: ledger.Overlay) -> None:
+        stream = self._state.stream_ids[key]
+        last = overlay.begin()
+        changes = sorted(overlay.folding.items())
+        for start in range(0, len(changes), ledger.SLICE):
+            part = changes[start : start + ledger.SLICE]
+            await self._writer.submit(functools.partial(ledger.fold, key.cluster, stream, part))
+        await self._writer.submit(
+            lambda c: c.execute("DELETE FROM delta WHERE stream = ? AND seq <= ?", (stream, last)),
+            lambda _: overlay.folding.clear(),
+        )
+        await self._evict(key, stream)
+
+    async def _evict(self, key: StreamKey, stream: int) -> None:
+        """Bound the ledger. What lies above the stream's position may not be in its log yet."""
+        record = self.stream(key)
+        version = await self._on_reader(lambda c: ledger.threshold(c, stream, ledger.CAPACITY))
+        if version is None or record.position is None:
+            return
+        version = min(version, version_of(record.epoch, record.position))
+        removed = ledger.SLICE
+        while removed == ledger.SLICE:
+            removed = await self._writer.submit(
+                lambda c: ledger.evict(c, stream, version),
+                lambda _: self._state.low.update({key: max(self._state.low[key], version)}),
+            )
+
+    # -- readers ---------------------------------------------------------------------------------
+
+    @property
+    def readers(self) -> Mapping[str, ReaderRecord]:
+        """The committed records of all readers."""
+        return self._state.readers
+
+    async def oldest(self) -> int:
+        """Offset of the oldest event that the log still holds."""
+        row = await self._on_reader(lambda c: c.execute("SELECT min(first) FROM log").fetchone())
+        return self.head if row[0] is None else int(row[0])
+
+    async def read(self, cursor: int, count: int, size: int) -> Slice:
+        """Return up to `count` events or `size` bytes from `cursor` on, at least one if there is.
+
+        Events whose stored bytes are damaged come as `Slice.lost`, alone, and leave a gap record.
+        """
+        if cursor >= self.head:
+            return Slice(first=cursor, lines=[])
+        found = self._ring.read(cursor, count, size)
+        if found is None:
+            found = await self._on_reader(lambda c: log.read(c, self._state.dictionary, cursor, self.head, count, size))
+        if found.lost and cursor not in self._bad_rows:
+            self._bad_rows.add(cursor)
+            message = f"{found.lost} stored events are damaged on the disk and lost."
+            await self.record(own_record(self._clock.now(), "GapDamaged", message))
+        return found
+
+    async def grown(self, cursor: int) -> None:
+        """Return as soon as there is an event at `cursor`."""
+        while self.head <= cursor:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def settle(self, name: str, record: ReaderRecord, letters: Sequence[Letter] = ()) -> asyncio.Future[None]:
+        """Store a reader's record and its new letters in one transaction.
+
+        The returned future is done when it is on the disk; a runner may send its next batch
+        meanwhile. It raises JournalError when nothing of it happened.
+        """
+        body, crc = schema.sealed(record)
+        at = self._clock.now().timestamp()
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO reader VALUES (?, ?, ?)", (name, body, crc))
+            log.add_letters(connection, name, letters, at)
+
+        return self._writer.submit(write, lambda _: self._state.readers.update({name: record}))
+
+    async def remove_reader(self, name: str) -> None:
+        """Forget a reader and its letters."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM reader WHERE name = ?", (name,))
+            connection.execute("DELETE FROM letter WHERE reader = ?", (name,))
+
+        await self._writer.submit(write, lambda _: self._state.readers.pop(name, None))
+
+    async def letters(self) -> dict[tuple[str, Outcome], int]:
+        """Count the letters by (reader, state)."""
+        rows = await self._on_reader(
+            lambda c: c.execute("SELECT reader, state, count(*) FROM letter GROUP BY reader, state").fetchall()
+        )
+        return {(reader, Outcome(state)): n for reader, state, n in rows}
+
+    # -- housekeeping ----------------------------------------------------------------------------
+
+    async def keep_house(self) -> None:
+        """Trim, fold and watch the size, for ever. A failed round is repeated by the next one.
+
+        Raises:
+            Corrupt: the file is damaged; nothing can go on with it.
+        """
+        while True:
+            await self._clock.sleep(HOUSE_EVERY)
+            with contextlib.suppress(DiskRefused):
+                await self.tidy()
+            self.beat = self._clock.monotonic()
+
+    async def tidy(self) -> None:
+        """One round of housekeeping."""
+        settled = min((reader.cursor for reader in self.readers.values()), default=self.head)
+        removed = log.TRIM
+        while removed == log.TRIM:
+            removed = await self._writer.submit(lambda c: log.trim(c, settled))
+        due = self._clock.monotonic() - self._folded_at >= FOLD_EVERY
+        for key, overlay in list(self._overlays.items()):
+            if len(overlay) >= ledger.FOLD_AT or (due and len(overlay)):
+                await self._fold(key, overlay)
+        if due:
+            self._folded_at = self._clock.monotonic()
+        self.used, self.shed_to = await self._on_reader(lambda c: log.size(c, self._max_size))
+
+    async def _on_reader(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        def run() -> _T:
+            try:
+                return work(self._read_connection)
+            except (sqlite3.Error, OSError) as error:
+                raise schema.translate(error) from error
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reading, run)
+        except Corrupt as error:
+            self._failed(error)
+            raise
+
+    def _failed(self, error: Exception) -> None:
+        self.commit_failures += 1
+        if isinstance(error, Corrupt):
+            self.damaged.set()

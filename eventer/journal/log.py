@@ -1,0 +1,119 @@
+"""The tables of events and letters, as functions over a connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from eventer.errors import Corrupt
+from eventer.journal.codec import pack, unpack
+from eventer.journal.records import Letter, Slice
+from eventer.journal.ring import Stored, gather
+
+__all__ = ["TRIM", "add", "add_letters", "read", "size", "trim"]
+
+TRIM: Final = 500
+"""Rows removed in one commit; more would hold appends for longer than a few milliseconds."""
+
+
+def add(
+    connection: sqlite3.Connection, dictionary: bytes, head: int, stream: int, at: float, lines: Sequence[bytes]
+) -> int:
+    """Append one row behind the last one.
+
+    Args:
+        head: offset to begin at when the log is empty, because all of it was settled.
+
+    Returns:
+        The offset of its first event.
+    """
+    last = connection.execute("SELECT first + n FROM log ORDER BY first DESC LIMIT 1").fetchone()
+    first = int(last[0]) if last else head
+    body, crc = pack(lines, dictionary)
+    connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", (first, len(lines), stream, at, crc, body))
+    return first
+
+
+def read(connection: sqlite3.Connection, dictionary: bytes, cursor: int, head: int, count: int, room: int) -> Slice:
+    """Return events from `cursor` on; damaged or missing ones as `Slice.lost`, alone.
+
+    The row that holds the cursor is found by its key; looking for `first + n > cursor` instead
+    would walk every row before it.
+    """
+    rows: list[Stored] = []
+    end, left = cursor, room
+    query = connection.execute(
+        "SELECT first, n, at, crc, body FROM log "
+        "WHERE first >= coalesce((SELECT max(first) FROM log WHERE first <= ?1), ?1) ORDER BY first",
+        (cursor,),
+    )
+    try:
+        for first, n, at, crc, body in query:
+            if first + n <= cursor:
+                continue
+            if first > end:
+                break
+            try:
+                lines = unpack(body, crc, n, dictionary)
+            except Corrupt:
+                break
+            rows.append(Stored(first, at, lines, len(body)))
+            end = first + n
+            left -= sum(map(len, lines))
+            if end - cursor >= count or left <= 0:
+                break
+    finally:
+        query.close()
+    if rows:
+        return gather(cursor, rows, count, room)
+    return Slice(first=cursor, lines=[], lost=_damaged(connection, cursor, head) - cursor)
+
+
+def _damaged(connection: sqlite3.Connection, cursor: int, head: int) -> int:
+    """Return where events can be read again, when those at the cursor cannot."""
+    holding = connection.execute(
+        "SELECT first + n FROM log WHERE first <= ? ORDER BY first DESC LIMIT 1", (cursor,)
+    ).fetchone()
+    if holding and holding[0] > cursor:
+        return int(holding[0])
+    (following,) = connection.execute("SELECT min(first) FROM log WHERE first > ?", (cursor,)).fetchone()
+    return head if following is None else int(following)
+
+
+def trim(connection: sqlite3.Connection, settled: int) -> int:
+    """Remove rows that every reader has passed, at most `TRIM` of them; return how many."""
+    return connection.execute(
+        "DELETE FROM log WHERE first IN "
+        "(SELECT first FROM log WHERE first < ?1 AND first + n <= ?1 ORDER BY first LIMIT ?2)",
+        (settled, TRIM),
+    ).rowcount
+
+
+def size(connection: sqlite3.Connection, limit: int) -> tuple[int, int]:
+    """Return the bytes in use, and the offset up to which events must go to come to 90 % of the limit.
+
+    The offset is 0 while the limit is kept.
+    """
+    pages, free, page = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    used = (pages - free) * page
+    if used <= limit:
+        return used, 0
+    excess, shed = used - limit * 9 // 10, 0
+    for first, n, length in connection.execute("SELECT first, n, length(body) FROM log ORDER BY first"):
+        shed = first + n
+        excess -= length
+        if excess <= 0:
+            break
+    return used, shed
+
+
+def add_letters(connection: sqlite3.Connection, reader: str, letters: Sequence[Letter], at: float) -> None:
+    """Store letters of a reader."""
+    connection.executemany(
+        "INSERT INTO letter(reader, state, entity, at, attempts, reason, answer, event) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [(reader, x.state, x.entity, at, x.attempts, x.reason, x.answer, x.event) for x in letters],
+    )

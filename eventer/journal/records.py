@@ -1,0 +1,117 @@
+"""What the journal stores and returns, as types."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from eventer.event import Outcome
+
+__all__ = ["ClusterRecord", "Entry", "Letter", "ReaderRecord", "Slice", "StreamKey", "StreamRecord"]
+
+
+class StreamKey(NamedTuple):
+    """Names one stream: a cluster and what of it is read."""
+
+    cluster: str
+    scope: str
+    """`events` for all namespaces, `events/<namespace>` for one."""
+
+
+class Entry(NamedTuple):
+    """What the ledger knows of one entity."""
+
+    version: int
+    total: int
+    """The API's count at that version."""
+    hash: int
+    """First 8 bytes of BLAKE2b over the content, signed; equal content has an equal hash."""
+
+
+class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster as it was seen last."""
+
+    uid: str = ""
+    """uid of its kube-system namespace; empty when that could not be read."""
+    epoch: int = 0
+    """Raised when versions went back or the uid changed."""
+
+
+class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Position and books of one stream; written whole by its only owner, intake.
+
+    `received = poison + seen + filtered + appended` in every committed record.
+    """
+
+    epoch: int = 0
+    position: int | None = None
+    """resourceVersion up to which everything is stored; None before the first full list."""
+    high: int = 0
+    """Highest version ever recorded: a watch ADDED above it cannot be known."""
+    contact: float | None = None
+    """When the API last answered, seconds since 1970."""
+    received: int = 0
+    poison: int = 0
+    seen: int = 0
+    filtered: int = 0
+    appended: int = 0
+
+
+class ReaderRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Cursor and books of one reader; written whole by its only owner.
+
+    `cursor - origin = sum(outcomes.values())` in every committed record.
+    """
+
+    origin: int
+    """Offset at which the reader began."""
+    cursor: int
+    """Offset of the first event that is not settled."""
+    outcomes: dict[Outcome, int] = {}
+    state: bytes | None = None
+    """What the sink returned with the last settled send."""
+
+    def moved(self, outcomes: dict[Outcome, int], state: bytes | None = None) -> ReaderRecord:
+        """Return the record after settling as many events as `outcomes` counts."""
+        total = dict(self.outcomes)
+        for outcome, n in outcomes.items():
+            if n:
+                total[outcome] = total.get(outcome, 0) + n
+        return ReaderRecord(
+            origin=self.origin,
+            cursor=self.cursor + sum(outcomes.values()),
+            outcomes=total,
+            state=self.state if state is None else state,
+        )
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that could not be delivered, or a line that is no event; kept for a person."""
+
+    state: Outcome
+    """`Outcome.DEAD` or `Outcome.PARKED`."""
+    reason: str
+    """From the sink's closed set, or `undecodable`."""
+    answer: str = ""
+    """What was said about it, redacted."""
+    entity: str = ""
+    attempts: int = 1
+    event: bytes
+    """The encoded event, or the raw line."""
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive events from `first` on."""
+
+    first: int
+    lines: list[bytes]
+    rows: list[tuple[int, float]] = []
+    """(number of events, wall-clock time of their append), in order; sums to len(lines)."""
+    lost: int = 0
+    """Events at `first` whose stored bytes are damaged. Then there are no lines."""
+
+    @property
+    def end(self) -> int:
+        """Offset after the last event."""
+        return self.first + len(self.lines) + self.lost

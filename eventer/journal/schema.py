@@ -1,0 +1,211 @@
+"""The tables, and opening the file: pragmas, version, and the checks of every start.
+
+A start never reads the whole file. It checks what would lose events in silence if it were wrong:
+the small records (each with a checksum) and whether the books balance. Log bodies carry their own
+checksums, which are checked when they are read.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import zlib
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from eventer.errors import Corrupt, DiskRefused, JournalError, Newer
+from eventer.journal.codec import DICTIONARY
+from eventer.journal.files import FILE
+from eventer.journal.records import ClusterRecord, ReaderRecord, StreamKey, StreamRecord
+
+__all__ = ["State", "connect", "load", "sealed", "translate", "unsealed"]
+
+VERSION: Final = 1
+"""PRAGMA user_version. A minor version adds columns and tables only, so that the one before can
+still open the file; a number above the next one is refused."""
+READABLE: Final = VERSION + 1
+"""One minor version ahead can be opened (a rollback of a deployment must work)."""
+
+TABLES: Final = """
+CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE cluster(name TEXT PRIMARY KEY, record BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE stream(
+    id INTEGER PRIMARY KEY, cluster TEXT NOT NULL, scope TEXT NOT NULL,
+    record BLOB NOT NULL, crc INTEGER NOT NULL, low INTEGER NOT NULL DEFAULT 0, UNIQUE(cluster, scope));
+CREATE TABLE log(
+    first INTEGER PRIMARY KEY, n INTEGER NOT NULL, stream INTEGER NOT NULL, at REAL NOT NULL,
+    crc INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE delta(seq INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, facts BLOB NOT NULL);
+CREATE TABLE ledger(
+    cluster TEXT NOT NULL, entity TEXT NOT NULL, stream INTEGER NOT NULL, version INTEGER NOT NULL,
+    count INTEGER NOT NULL, hash INTEGER NOT NULL, PRIMARY KEY(cluster, entity)) WITHOUT ROWID;
+CREATE TABLE reader(name TEXT PRIMARY KEY, record BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE letter(
+    id INTEGER PRIMARY KEY, reader TEXT NOT NULL, state TEXT NOT NULL, entity TEXT NOT NULL, at REAL NOT NULL,
+    due REAL, attempts INTEGER NOT NULL, reason TEXT NOT NULL, answer TEXT NOT NULL, event BLOB NOT NULL);
+CREATE INDEX letter_reader ON letter(reader, state);
+"""
+
+_DISK: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+
+
+def translate(error: sqlite3.Error | OSError) -> JournalError:
+    """Turn what SQLite or the system raised into our tree.
+
+    Whatever is neither the disk's refusal nor known damage is damage too: an operation of ours
+    that SQLite cannot run (a missing table, a type mismatch) means that the file is not ours.
+    """
+    if isinstance(error, OSError):
+        return DiskRefused(f"The disk under the state directory refuses: {error.strerror or error}.")
+    # The low byte is the primary code: https://www.sqlite.org/rescode.html
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code in _DISK:
+        return DiskRefused(f"The disk under the state directory refuses: {error}.")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return DiskRefused(f"Another program holds the journal: {error}. Only read it with `mode=ro`.")
+    if code in _DAMAGE:
+        return Corrupt(f"The journal is damaged: {error}.")
+    return Corrupt(f"The journal does not have the expected content: {error}.")
+
+
+def connect(directory: Path) -> sqlite3.Connection:
+    """Open the database, making it with mode 0600 if there is none.
+
+    synchronous=FULL: a commit is on the disk when it returns (https://www.sqlite.org/pragma.html#pragma_synchronous);
+    flat out it costs nothing visible, because commits are grouped.
+    """
+    path = directory / FILE
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA cache_size=-4096")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    return connection
+
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+def sealed(record: msgspec.Struct) -> tuple[bytes, int]:
+    """Return a record as stored: JSON and its CRC-32."""
+    body = msgspec.json.encode(record)
+    return body, zlib.crc32(body)
+
+
+def unsealed(body: bytes, crc: int, type_: type[_Record], what: str) -> _Record:
+    """Return a stored record.
+
+    Raises:
+        Corrupt: the checksum or the content is wrong; `what` says of which record.
+    """
+    if not isinstance(body, bytes) or zlib.crc32(body) != crc:
+        raise Corrupt(f"The record of {what} fails its checksum.")
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"The record of {what} cannot be read: {error}") from error
+
+
+class State(msgspec.Struct):
+    """Everything small that the journal keeps in memory."""
+
+    instance: str
+    """Random name of this journal; part of the ids of own records."""
+    dictionary: bytes
+    clusters: dict[str, ClusterRecord]
+    streams: dict[StreamKey, StreamRecord]
+    stream_ids: dict[StreamKey, int]
+    low: dict[StreamKey, int]
+    readers: dict[str, ReaderRecord]
+    head: int
+
+
+def load(connection: sqlite3.Connection) -> State:
+    """Read the small records of a database, laying the tables first if it is new.
+
+    Raises:
+        Newer: made by a version that this one cannot read.
+        Corrupt: a record fails its checksum, or the books do not balance.
+        sqlite3.Error: for `translate`.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > READABLE:
+        raise Newer(
+            f"The journal was written by a newer Eventer (format {version}; this one reads up to {READABLE}). "
+            "Run that version, or give this one a state.path of its own."
+        )
+    if version == 0:
+        _create(connection)
+    meta = dict(connection.execute("SELECT name, value FROM meta"))
+    if not {"instance", "dictionary"} <= meta.keys() or zlib.crc32(meta["dictionary"]) != meta.get("dictionary_crc"):
+        raise Corrupt("The journal's own description is incomplete.")
+    state = State(
+        instance=str(meta["instance"]),
+        dictionary=meta["dictionary"],
+        clusters={
+            name: unsealed(body, crc, ClusterRecord, f"cluster {name}")
+            for name, body, crc in connection.execute("SELECT name, record, crc FROM cluster")
+        },
+        streams={},
+        stream_ids={},
+        low={},
+        readers={
+            name: unsealed(body, crc, ReaderRecord, f"sink {name}")
+            for name, body, crc in connection.execute("SELECT name, record, crc FROM reader")
+        },
+        head=0,
+    )
+    for id_, cluster, scope, body, crc, low in connection.execute(
+        "SELECT id, cluster, scope, record, crc, low FROM stream"
+    ):
+        key = StreamKey(cluster, scope)
+        state.stream_ids[key] = id_
+        state.low[key] = low
+        state.streams[key] = unsealed(body, crc, StreamRecord, f"stream {cluster} {scope}")
+        state.head += state.streams[key].appended
+    _check_books(connection, state)
+    return state
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables:
+        raise Corrupt("The file is a database of another program.")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in TABLES.split(";\n"):
+            connection.execute(statement)
+        connection.executemany(
+            "INSERT INTO meta VALUES (?, ?)",
+            [
+                ("instance", secrets.token_hex(4)),
+                ("dictionary", DICTIONARY),
+                ("dictionary_crc", zlib.crc32(DICTIONARY)),
+            ],
+        )
+        connection.execute(f"PRAGMA user_version={VERSION}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _check_books(connection: sqlite3.Connection, state: State) -> None:
+    """Refuse a file whose counters contradict each other: some record of it is from another time."""
+    for key, stream in state.streams.items():
+        if stream.received != stream.poison + stream.seen + stream.filtered + stream.appended:
+            raise Corrupt(f"The books of stream {key.cluster} {key.scope} do not balance.")
+    last = connection.execute("SELECT first, n FROM log ORDER BY first DESC LIMIT 1").fetchone()
+    if last is not None and sum(last) != state.head:
+        raise Corrupt(f"The log ends at {sum(last)}, its books at {state.head}.")
+    for name, reader in state.readers.items():
+        if reader.cursor - reader.origin != sum(reader.outcomes.values()) or not (
+            0 <= reader.origin <= reader.cursor <= state.head
+        ):
+            raise Corrupt(f"The books of sink {name} do not balance.")
+        if last is None and reader.cursor != state.head:
+            raise Corrupt(f"Events that sink {name} has not settled are gone from the log.")

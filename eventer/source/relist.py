@@ -1,0 +1,146 @@
+"""RELIST: bring in everything that exists, when history is not to be had.
+
+A list is ordered by name, not by version, so a position is worth nothing before its last item is in:
+pages are handed on as they come, without a position, and the list's version goes with the last one. What
+was stored before a crash or a 410 between pages is skipped by the ledger when the list starts over.
+
+A 410 between pages brings a token with which the server would go on "inconsistently": from another
+version, silently missing what was created behind the cursor meanwhile. It is never used
+(https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from eventer.clock import Clock
+from eventer.errors import Gone
+from eventer.event import Event, own_record
+from eventer.source.kube import Cluster, Oversized
+from eventer.source.port import Target
+from eventer.source.settings import Start, StreamSettings, StreamStatus
+from eventer.source.wire import Decoder, Page
+
+__all__ = ["Relist", "gap_record"]
+
+PAGED_TRIES: Final = 2
+"""Paged lists that may end in 410 before one list without pages is asked for, as client-go does."""
+
+
+class Relist:
+    """Lists one stream.
+
+    Args:
+        cluster, path: what to list.
+        target: who takes it.
+        decoder: makes a decoder for the epoch as it is now.
+        compare: told the list's version before anything of it is taken; raises the epoch on a rollback.
+        settings, status, clock: the stream's.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        path: str,
+        target: Target,
+        *,
+        decoder: Callable[[], Decoder],
+        compare: Callable[[int], Awaitable[None]],
+        settings: StreamSettings,
+        status: StreamStatus,
+        clock: Clock,
+    ) -> None:
+        self._cluster = cluster
+        self._path = path
+        self._target = target
+        self._decoder = decoder
+        self._compare = compare
+        self._settings = settings
+        self._status = status
+        self._clock = clock
+        self._page = settings.page
+
+    async def run(self) -> int:
+        """List everything; return how many items there were.
+
+        When it returns, everything is committed, and the target's position is the list's version.
+
+        Raises:
+            SourceError: the list was not completed; nothing is lost, the position is as before.
+            JournalError: as `Target.take`.
+        """
+        self._status.relists += 1
+        for _ in range(PAGED_TRIES):
+            try:
+                return await self._list(self._page)
+            except Gone:
+                # The pages took longer than history lasts, or the server compacts eagerly.
+                continue
+            except Oversized:
+                self._page = max(1, self._page // 8)
+                raise
+        return await self._list(None)
+
+    async def _list(self, limit: int | None) -> int:
+        target = self._target
+        first = target.position is None and target.contact is None
+        seen_before: datetime | None = None
+        decoder: Decoder | None = None
+        version = items = 0
+        params = {} if limit is None else {"limit": str(limit)}
+        while True:
+            answer = await self._cluster.get(self._path, params, deadline=self._settings.deadline)
+            if decoder is None:
+                decoder = self._decoder()
+                page = decoder.page(answer.body)
+                await self._compare(page.version)
+                decoder = self._decoder()  # the epoch may have been raised by that
+                version = page.version
+                if first:
+                    seen_before = _seen_before(self._settings.start, answer.date or self._clock.now())
+            else:
+                page = decoder.page(answer.body)
+            if page.version != version or target.epoch != decoder.epoch:
+                raise Gone("The list changed its version between two pages.")
+            items += len(page.items)
+            await self._take(page, decoder, seen_before)
+            if not page.more:
+                break
+            params["continue"] = page.more
+        await target.flush()
+        return items
+
+    async def _take(self, page: Page, decoder: Decoder, seen_before: datetime | None) -> None:
+        """Hand on one page; one without limit goes piece by piece, so that it need not be decoded whole."""
+        size = self._settings.page
+        starts = range(0, len(page.items), size) or range(1)
+        for start in starts:
+            arrivals = decoder.items(page.items[start : start + size])
+            arrivals.seen_before = seen_before
+            if not page.more and start == starts[-1]:
+                arrivals.position = page.version
+            self._status.poison += len(arrivals.poison)
+            await self._target.take(arrivals)
+
+
+def _seen_before(start: Start, now: datetime) -> datetime | None:
+    if start == "all":
+        return None
+    if isinstance(start, timedelta):
+        return now - start
+    return datetime.max.replace(tzinfo=UTC)
+
+
+def gap_record(cluster: str, namespace: str | None, start: datetime, end: datetime, cause: str) -> Event:
+    """Make the record that says: between these times events may have come and gone unread."""
+    scope = f"the namespace {namespace}" if namespace is not None else "all namespaces"
+    message = (
+        f"From {start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC ({(end - start).total_seconds():.0f} s) no "
+        f"events of {scope} were read, longer than the cluster keeps them: those that expired meanwhile are lost. "
+        f"Cause: {cause}"
+    )
+    record = own_record(end, "GapWithoutContact", message, cluster=cluster)
+    record.first = start
+    return record

@@ -1,0 +1,185 @@
+"""Templates that users write: Jinja2, sandboxed, tried out before they are used.
+
+A template comes from the configuration and is trusted with time and memory; the event that it is
+filled with comes from strangers and is trusted with nothing: it is only ever data, never compiled.
+The sandbox blocks underscore attributes and changes to what is passed in, there is no loader to
+include files by, and the result is capped.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from eventer.event import Event, Origin
+from eventer.text import valid
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+__all__ = ["LIMIT", "Template", "as_header", "as_json"]
+
+LIMIT: Final = 64 << 10
+"""Bytes that one rendered text may have. The longest message is 16 KiB, which JSON escapes can
+make six times as long only where it holds nothing but control characters."""
+
+
+class _Labels(dict[str, str]):
+    """Has every label: which ones exist is the source's configuration, unknown to a template."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+_NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
+_BARE: Final = Event(
+    id="id", time=_NOON, cluster="cluster", origin=Origin.EVENT, type="Warning", reason="BackOff",
+    message='Back-off restarting "web":\n\texit \\ 1', kind="Pod", namespace="default", name="web-0", entity="entity",
+    version=1, object="cluster/Pod/default/web-0", problem="cluster/Pod/default/web-0/BackOff/web", labels=_Labels(),
+)  # fmt: skip
+_FULL: Final = msgspec.structs.replace(
+    _BARE, count=2, delta=1, first=_NOON, component="kubelet", instance="node-1", node="node-1", action="Restart",
+    uid="uid", api_version="v1", field_path="spec.containers{web}", event="default/web-0.1",
+)  # fmt: skip
+# The message has what breaks a JSON text or a header into which it is put without a filter.
+_SAMPLES: Final = {"an event with every field": _FULL, "an event without its optional fields": _BARE}
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def as_json(text: str) -> str:
+    """Check that a rendered text is JSON, and write it on one line.
+
+    Raises:
+        ValueError: it is not.
+    """
+    try:
+        return msgspec.json.format(text, indent=-1)
+    except msgspec.DecodeError as error:
+        raise ValueError(
+            f"the result is not JSON ({error}); write {{{{ event.message | tojson }}}}, without quotes around it"
+        ) from None
+
+
+def as_header(text: str) -> str:
+    """Check that a text can be the value of an HTTP header, and strip blanks around it.
+
+    Raises:
+        ValueError: it holds a control character: with a line break in it, an event could add
+            headers of its own.
+    """
+    text = text.strip(" \t")
+    if _CONTROL.search(text):
+        raise ValueError(
+            "a header may hold no line break or other control character; take another field, or write for example "
+            "{{ event.message | tojson }}"
+        )
+    return text
+
+
+class Template:
+    """One compiled template. It sees the variable `event`, an `eventer.event.Event`.
+
+    Beside Jinja2's own filters there is `tojson`, which writes any value, also a whole event, as
+    JSON. None is rendered as nothing. When it is made, the template is tried on examples, where a
+    name that does not exist is a fault.
+
+    Args:
+        text: the template.
+        check: what every result goes through: `as_json`, `as_header`.
+        limit: most bytes of one rendered text.
+
+    Raises:
+        ValueError: it cannot be compiled, or fails on an example; the message says what to do.
+    """
+
+    def __init__(self, text: str, *, check: Callable[[str], str] = valid, limit: int = LIMIT) -> None:
+        self._check = check
+        self._limit = limit
+        try:
+            strict = _environment(strict=True, limit=limit).from_string(text)
+            self._template = _environment(strict=False, limit=limit).from_string(text)
+        except Exception as error:  # noqa: BLE001 - constant expressions run, and fail, while compiling
+            line = getattr(error, "lineno", None)
+            raise ValueError(
+                f"The template cannot be compiled{f' (line {line})' if line else ''}: {_words(error)}. "
+                "Correct it; what is to stand there literally goes between {% raw %} and {% endraw %}."
+            ) from None
+        for what, sample in _SAMPLES.items():
+            try:
+                self._render(strict, sample)
+            except ValueError as error:
+                raise ValueError(
+                    f"The template fails on {what}: {error}. Fields are named like `event.reason`; guard one that may "
+                    "be missing by `{% if event.node %}` or `| default('', true)`."
+                ) from None
+
+    def render(self, event: Event) -> str:
+        """Fill in one event. A name that does not exist renders as nothing.
+
+        Raises:
+            ValueError: the template failed on this event, or the result is too long or is not
+                what `check` wants.
+        """
+        return self._render(self._template, event)
+
+    def _render(self, template: Any, event: Event) -> str:
+        pieces: list[str] = []
+        length = 0
+        try:
+            for piece in template.generate(event=event):
+                length += len(piece)
+                if length > self._limit:
+                    break
+                pieces.append(piece)
+        except Exception as error:  # noqa: BLE001 - an expression can raise whatever Python can
+            raise ValueError(_words(error)) from None
+        text = valid("".join(pieces))
+        if length > self._limit or len(text.encode()) > self._limit:
+            raise ValueError(f"the result is longer than {self._limit} bytes")
+        return self._check(text)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(".")
+
+
+@functools.cache
+def _environment(*, strict: bool, limit: int) -> ImmutableSandboxedEnvironment:
+    from jinja2 import ChainableUndefined, StrictUndefined, Undefined
+    from jinja2.exceptions import SecurityError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Environment(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset({"*", "**"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            """Refuse the two operators by which a few characters fill the memory."""
+            if operator == "**":
+                raise SecurityError("** is not available")
+            for text, times in ((left, right), (right, left)):
+                if isinstance(text, str | list | tuple) and isinstance(times, int) and len(text) * times > limit:
+                    raise SecurityError(f"a repeat gives more than {limit} characters")
+            return super().call_binop(context, operator, left, right)
+
+    def to_json(value: object) -> str:
+        return msgspec.json.encode(value, enc_hook=plain).decode()
+
+    def plain(value: object) -> object:
+        if isinstance(value, Undefined) and not strict:
+            return None
+        if isinstance(value, Undefined):
+            str(value)  # raises, and says which name is unknown
+        raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+    environment = Environment(
+        undefined=StrictUndefined if strict else ChainableUndefined,
+        autoescape=False,  # results are JSON, headers and chat texts, never HTML
+        finalize=lambda value: "" if value is None else value,
+    )
+    environment.filters["tojson"] = to_json
+    return environment

@@ -1,0 +1,70 @@
+"""Rows in which packets vanish: neither side is told, and only the daemon's own patience ends it."""
+
+from __future__ import annotations
+
+from tests.helpers.daemon import Daemon
+from tests.helpers.process import until
+from tests.helpers.proxy import Mode, Proxy
+from tests.helpers.writer import Writer
+from tests.real import netns
+from tests.real.conftest import MakeDaemon
+from tests.real.controlplane import ControlPlane
+from tests.real.rows import WATCH_TIMES, settled, source, truth_of, write
+
+KEEPALIVE = [["TCP_KEEPIDLE", 3], ["TCP_KEEPINTVL", 1], ["TCP_KEEPCNT", 3], ["TCP_USER_TIMEOUT", 6000]]
+
+
+async def test_w13_half_open(plane: ControlPlane, daemons: MakeDaemon) -> None:
+    """W13. Every packet of the established stream vanishes, both ways; noticed by TCP keep-alive.
+
+    Keep-alive of 6 s in place of 60 s. Where a network namespace cannot be made, the proxy freezes
+    instead; its kernel still answers probes, so the watch's own timer must notice, as in W12.
+    """
+    await plane.namespace("w13")
+    writer = Writer(plane.api, seed=13, namespaces=("w13",))
+    reason = netns.unavailable()
+    if reason:
+        print(f"{reason}: a frozen proxy stands in for the black hole")
+        await _with_proxy(plane, daemons, writer)
+        return
+    with netns.Namespace() as namespace:
+        async with Proxy(plane.port, listener=namespace.listener()) as proxy:
+            daemon = daemons(
+                sources=[source(plane, server=f"https://127.0.0.1:{proxy.port}", namespaces=["w13"])],
+                netns=namespace.path,
+                scaled={"eventer.source.kube:_KEEPALIVE": KEEPALIVE},
+            )
+            daemon.launch()
+            await write(writer, 20)
+            await settled(writer.truth, daemon.sights)
+            assert namespace.established(proxy.port) > 0
+            namespace.swallow(proxy.port)
+            await write(writer, 20)
+            await until(lambda: namespace.established(proxy.port) == 0, "the daemon to give the connection up")
+            await write(writer, 20)
+            namespace.heal()
+            await _end(plane, daemon, writer)
+
+
+async def _with_proxy(plane: ControlPlane, daemons: MakeDaemon, writer: Writer) -> None:
+    async with Proxy(plane.port) as proxy:
+        daemon = daemons(
+            sources=[source(plane, server=f"https://127.0.0.1:{proxy.port}", namespaces=["w13"])], scaled=WATCH_TIMES
+        )
+        await daemon.start()
+        await write(writer, 20)
+        await settled(writer.truth, daemon.sights)
+        proxy.mode = Mode.FREEZE
+        before = proxy.connections
+        await write(writer, 20)
+        await until(lambda: proxy.connections > before, "a new connection")
+        proxy.mode = Mode.PASS
+        await _end(plane, daemon, writer)
+
+
+async def _end(plane: ControlPlane, daemon: Daemon, writer: Writer) -> None:
+    # Not `end_well`: from outside its namespace the daemon's metrics cannot be read.
+    verdict = await settled(await truth_of(plane, writer, "w13"), daemon.sights, exact=True, timeout=120)
+    assert verdict.faults() == []
+    assert await daemon.term() == 0
+    assert daemon.journal().faults() == []

@@ -1,0 +1,408 @@
+"""`kind: webhook`: what goes over the wire, and what each answer means."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from eventer.errors import Blocked, Rejected, Retry, SinkError
+from eventer.event import Event
+from eventer.sink import Batch
+from eventer.values import Duration, Secret
+from sinks._http import AuthConfig, BasicConfig
+from sinks.webhook import Config, SuccessConfig
+from tests.helpers.farside import Answer, FarSide, Request
+from tests.helpers.sinks import CANARY, Harness, batch_of, make_event
+
+ECHO = (
+    f'{{"error": "POST /hook/{CANARY}/x?key={CANARY} not found", "headers": {{"authorization": "Bearer {CANARY}"}}, '
+    f'"seen": "{CANARY}"}}'
+).encode()
+
+
+class WebhookHarness(Harness):
+    """A scripted server; the canary is in the address, in its query and in the token."""
+
+    kind = "webhook"
+    sends_lines = True
+
+    def __init__(self, far: FarSide, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.far = far
+        self._patch = monkeypatch
+        self._send = httpx.AsyncHTTPTransport.handle_async_request
+        self._refused = 0
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "url": Secret.literal(f"{self.far.url}/hook/{CANARY}/x?key={CANARY}"),
+            "auth": AuthConfig(bearer=Secret.literal(CANARY)),
+        }
+
+    def arrived(self) -> list[str]:
+        return [event.id for request in self.far.requests[self._refused :] for event in events_of(request)]
+
+    def play(self, fault: str) -> None:
+        answers = {
+            "rejected": Answer(400, ECHO),
+            "denied": Answer(401, ECHO),
+            "too_large": Answer(413, ECHO),
+            "throttled": Answer(429, ECHO, {"Retry-After": "7"}),
+            "unavailable": Answer(503, ECHO),
+            "timeout": Answer(hang=True),
+            "cut": Answer(200, ECHO, cut=60),
+        }
+        self.far.answer = answers.get(fault, Answer())
+        if fault == "unknown":
+
+            async def broken(*_: Any) -> httpx.Response:
+                raise ZeroDivisionError(CANARY)
+
+            self._patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", broken)
+
+    def heal(self) -> None:
+        self._patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", self._send)
+        self.far.answer = Answer()
+        self._refused = len(self.far.requests)
+
+    async def stall(self) -> None:
+        self.far.answer = Answer(hang=True)
+        self.far.came.clear()
+
+    async def stalled(self) -> None:
+        await self.far.came.wait()
+
+    async def unstall(self) -> None:
+        await self.far.gone.wait()
+
+
+@contextlib.asynccontextmanager
+async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WebhookHarness]:
+    async with FarSide() as far:
+        yield WebhookHarness(far, monkeypatch)
+
+
+@pytest.fixture
+async def far() -> AsyncIterator[FarSide]:
+    async with FarSide() as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def opened(far: FarSide, **options: Any) -> AsyncIterator[Any]:
+    monkeypatch = pytest.MonkeyPatch()
+    sink = WebhookHarness(far, monkeypatch).sink(**{"url": Secret.literal(f"{far.url}/in"), "auth": None, **options})
+    await sink.open(None)
+    try:
+        yield sink
+    finally:
+        await sink.close()
+
+
+def events_of(request: Request) -> list[Event]:
+    if request.body.startswith(b"["):
+        return msgspec.json.decode(request.body, type=list[Event])
+    return [msgspec.json.decode(line, type=Event) for line in request.body.split(b"\n") if line]
+
+
+async def send(sink: Any, *numbers: int) -> Any:
+    return await sink.send(batch_of([make_event(number) for number in numbers]))
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "requests"),
+    [("array", "application/json", 1), ("ndjson", "application/x-ndjson", 1), ("single", "application/json", 3)],
+)
+async def test_formats(far: FarSide, form: str, kind: str, requests: int) -> None:
+    async with opened(far, format=form) as sink:
+        await send(sink, 1, 2, 3)
+    assert len(far.requests) == requests
+    assert [event for request in far.requests for event in events_of(request)] == [make_event(n) for n in (1, 2, 3)]
+    assert {(r.method, r.target, r.headers["content-type"]) for r in far.requests} == {("POST", "/in", kind)}
+    if form == "ndjson":
+        assert far.requests[0].body.endswith(b"}\n")
+
+
+async def test_one_connection_serves_all_sends(far: FarSide) -> None:
+    async with opened(far, format="single") as sink:
+        await send(sink, 1, 2, 3)
+        await send(sink, 4)
+    assert len(far.requests) == 4
+    assert far.connections == 1
+
+
+async def test_method_and_headers(far: FarSide) -> None:
+    headers = {"X-Team": " shop ", "content-type": "application/cloudevents-batch+json"}
+    async with opened(far, method="PUT", headers=headers) as sink:
+        await send(sink, 1)
+    request = far.requests[0]
+    assert request.method == "PUT"
+    assert request.headers["x-team"] == "shop"
+    assert request.headers["content-type"] == "application/cloudevents-batch+json"
+    assert request.headers["accept-encoding"] == "identity"
+
+
+async def test_the_key_is_the_same_for_the_same_events_only(far: FarSide) -> None:
+    for _ in range(2):  # also in another process
+        async with opened(far) as sink:
+            await send(sink, 1, 2)
+            await send(sink, 1)
+    first, one, again, one_again = [request.headers["idempotency-key"] for request in far.requests]
+    assert first == again != one == one_again
+    assert one == hashlib.sha256(make_event(1).id.encode()).hexdigest()[:32]
+
+
+async def test_bearer_and_basic_are_read_for_every_request(far: FarSide, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    async with opened(far, auth=AuthConfig(bearer=Secret.file(file))) as sink:
+        await send(sink, 1)
+        file.write_text("second\n")
+        await send(sink, 2)
+        file.unlink()
+        with pytest.raises(Blocked, match=str(file)) as caught:
+            await send(sink, 3)
+        assert caught.value.reason == "secret"
+    basic = BasicConfig(username="me", password=Secret.literal("pä:ss"))
+    async with opened(far, auth=AuthConfig(basic=basic)) as sink:
+        await send(sink, 4)
+    seen = [request.headers["authorization"] for request in far.requests]
+    assert seen[:2] == ["Bearer first", "Bearer second"]
+    assert base64.b64decode(seen[2].removeprefix("Basic ")).decode() == "me:pä:ss"
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "", "ümlaut"])
+async def test_a_token_that_cannot_be_sent_blocks(far: FarSide, token: str) -> None:
+    async with opened(far, auth=AuthConfig(bearer=Secret.literal(token))) as sink:
+        with pytest.raises(Blocked) as caught:
+            await send(sink, 1)
+    assert caught.value.reason == "secret"
+    assert not token or token not in str(caught.value)
+    assert not far.requests
+
+
+async def test_a_template_writes_the_body(far: FarSide) -> None:
+    template = '{"text": {{ ("%s: %s" | format(event.reason, event.message)) | tojson }},\n "n": {{ event.count }}}'
+    for form in ("array", "ndjson", "single"):
+        async with opened(far, format=form, template=template) as sink:
+            await sink.send(batch_of([make_event(1, message='say "hi"\n{{ 7 * 7 }}')]))
+    one = b'{"text":"BackOff: say \\"hi\\"\\n{{ 7 * 7 }}","n":3}'
+    assert [request.body for request in far.requests] == [b"[" + one + b"]", one + b"\n", one]
+
+
+async def test_a_template_may_write_what_is_no_json_where_the_header_says_so(far: FarSide) -> None:
+    options = {"format": "single", "template": "{{ event.reason }}\n", "headers": {"Content-Type": "text/plain"}}
+    async with opened(far, **options) as sink:
+        await send(sink, 1)
+    assert far.requests[0].body == b"BackOff"
+    assert far.requests[0].headers["content-type"] == "text/plain"
+
+
+async def test_a_header_may_be_a_template(far: FarSide) -> None:
+    headers = {"X-Where": "{{ event.namespace }}/{{ event.name }}", "X-Plain": "a"}
+    async with opened(far, format="single", headers=headers) as sink:
+        await sink.send(batch_of([make_event(1), make_event(2, name="日本")]))
+    assert [request.headers["x-where"] for request in far.requests] == [
+        "shop/web-1",
+        "shop/日本".encode().decode("latin-1"),
+    ]
+    assert {request.headers["x-plain"] for request in far.requests} == {"a"}
+
+
+async def test_an_event_cannot_add_a_header(far: FarSide) -> None:
+    async with opened(far, format="single", headers={"X-Name": "{{ event.name }}"}) as sink:
+        sent = await sink.send(batch_of([make_event(1), make_event(2, name="a\r\nX-Evil: 1"), make_event(3)]))
+    assert list(sent.failed) == [1]
+    assert isinstance(sent.failed[1], Rejected)
+    assert sent.failed[1].reason == "template"
+    assert [request.headers["x-name"] for request in far.requests] == ["web-1", "web-3"]
+
+
+@pytest.mark.parametrize("form", ["array", "ndjson", "single"])
+async def test_only_the_event_on_which_the_template_fails_is_rejected(far: FarSide, form: str) -> None:
+    template = '{"m": {{ event.message | tojson }}}'
+    async with opened(far, format=form, template=template) as sink:
+        sent = await sink.send(batch_of([make_event(1), make_event(2, message="x" * 70_000), make_event(3)]))
+        nothing = await sink.send(batch_of([make_event(2, message="x" * 70_000)]))
+    assert list(sent.failed) == [1]
+    assert list(nothing.failed) == [0]
+    assert len(far.requests) == (2 if form == "single" else 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "ok"),
+    [
+        (b'{"errcode": 0}', True),
+        (b'{"errcode": 0.0}', True),
+        (b'{"errcode": 310000}', False),
+        (b'{"errcode": "0"}', False),
+        (b'{"errcode": false}', False),
+        (b'{"errcode": null}', False),
+        (b"{}", False),
+        (b"[]", False),
+        (b"", False),
+        (b"<html>ok</html>", False),
+        (b"[" * 50_000, False),
+    ],
+)
+@pytest.mark.parametrize(("otherwise", "error"), [("retry", Retry), ("reject", Rejected)])
+async def test_success_by_a_field(far: FarSide, body: bytes, ok: bool, otherwise: Any, error: type[SinkError]) -> None:
+    far.answer = Answer(200, body)
+    async with opened(far, success=SuccessConfig(field="errcode", equals=0, otherwise=otherwise)) as sink:
+        if ok:
+            await send(sink, 1)
+            return
+        with pytest.raises(error) as caught:
+            await send(sink, 1)
+    assert caught.value.reason == "answer"
+    assert caught.value.answer == body.decode()[:1000]
+
+
+@pytest.mark.parametrize(
+    ("field", "equals", "ok"),
+    [
+        ("data.items.0.ok", True, True),
+        ("data.items.0.ok", 1, False),
+        ("data.items.1.ok", True, False),
+        ("data.items.x.ok", True, False),
+        ("data.none", None, True),
+        ("data.missing", None, False),
+        ("data.items.0.ok.deeper", True, False),
+        ("data.name", "fine", True),
+    ],
+)
+async def test_a_field_may_lie_deep(far: FarSide, field: str, equals: Any, ok: bool) -> None:
+    far.answer = Answer(200, b'{"data": {"items": [{"ok": true}], "none": null, "name": "fine"}}')
+    async with opened(far, success=SuccessConfig(field=field, equals=equals)) as sink:
+        if ok:
+            await send(sink, 1)
+            return
+        with pytest.raises(Retry):
+            await send(sink, 1)
+
+
+async def test_single_names_rejected_ones_and_goes_on(far: FarSide) -> None:
+    far.then(Answer(), Answer(422, b"no"), Answer())
+    async with opened(far, format="single") as sink:
+        sent = await send(sink, 1, 2, 3)
+    assert {index: type(error) for index, error in sent.failed.items()} == {1: Rejected}
+    assert len(far.requests) == 3
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, Retry), (401, Blocked)])
+async def test_single_stops_at_the_first_that_must_wait(far: FarSide, status: int, error: type[SinkError]) -> None:
+    far.then(Answer(), Answer(status))
+    async with opened(far, format="single") as sink:
+        sent = await send(sink, 1, 2, 3)
+        assert {index: type(fault) for index, fault in sent.failed.items()} == {1: error, 2: error}
+        assert len(far.requests) == 2, "nothing overtakes the event that waits"
+        far.then(Answer(status))
+        with pytest.raises(error):
+            await send(sink, 2, 3)
+
+
+async def test_single_leaves_for_later_what_time_does_not_allow(far: FarSide) -> None:
+    class Clock:
+        time = 0.0
+
+        def monotonic(self) -> float:
+            self.time += 4.0
+            return self.time
+
+    async with opened(far, format="single", timeout=Duration(30)) as sink:
+        sink._clock = Clock()
+        sent = await send(sink, *range(20))
+    assert 1 <= len(far.requests) < 20
+    assert list(sent.failed) == list(range(len(far.requests), 20))
+    assert {(error.reason, error.after) for error in sent.failed.values()} == {("unsent", 0.0)}
+
+
+async def test_what_is_no_event_is_rejected_not_raised(far: FarSide) -> None:
+    async with opened(far) as sink:
+        with pytest.raises(Rejected) as caught:
+            await sink.send(Batch([b'{"id": 1}']))
+    assert caught.value.reason == "decode"
+
+
+async def test_a_secret_that_is_no_address_blocks(far: FarSide, tmp_path: Path) -> None:
+    for text in ("ftp://h/x", "no url", "https://", "http://[::1", "http://h:port/" + CANARY):
+        async with opened(far, url=Secret.literal(text)) as sink:
+            with pytest.raises(Blocked) as caught:
+                await send(sink, 1)
+            assert caught.value.reason == "address"
+            assert CANARY not in str(caught.value)
+    sink = WebhookHarness(far, pytest.MonkeyPatch()).sink(url=Secret.file(tmp_path / "absent"))
+    with pytest.raises(Blocked, match="absent"):
+        await sink.open(None)
+    await sink.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"headers": {"X Team": "a"}}, "X-Team"),
+        ({"headers": {"Host": "a"}}, "leave it out"),
+        ({"headers": {"X-A": "a", "x-a": "b"}}, "leave it out"),
+        ({"headers": {"X-A": "a\r\nb"}}, "line break"),
+        ({"headers": {"Authorization": "x"}, "auth": AuthConfig(bearer=Secret.literal("x"))}, "leave one"),
+        ({"headers": {"X-A": "{{ event.reason }}"}}, "format: single"),
+        ({"headers": {"X-A": "{{ event.message }}"}, "format": "single"}, "line break"),
+        ({"headers": {"X-A": "{{ event.nothing }}"}, "format": "single"}, "event.reason"),
+        ({"template": "{{ event.reason"}, "raw"),
+        ({"template": '{"m": "{{ event.message }}"}'}, "tojson"),
+        ({"template": "{{ event.reason }}"}, "tojson"),
+        ({"template": "{{ event.__class__ }}"}, "unsafe"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_with_a_remedy(options: dict[str, Any], remedy: str) -> None:
+    with pytest.raises(ValueError, match=remedy):
+        Config(kind="webhook", url=Secret.literal("http://h/"), **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"bearer": Secret.literal("a"), "basic": BasicConfig(username="a", password=Secret.literal("b"))}]
+)
+def test_auth_is_one_of_two(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="one of bearer and basic"):
+        AuthConfig(**options)
+
+
+def test_a_user_name_holds_no_colon() -> None:
+    with pytest.raises(ValueError, match="colon"):
+        BasicConfig(username="a:b", password=Secret.literal("c"))
+
+
+async def test_s5_a_lost_answer_is_repeated_with_the_same_key(far: FarSide) -> None:
+    """S5: the far side has processed it, its answer is lost."""
+    far.then(Answer(cut=0))
+    async with opened(far) as sink:
+        with pytest.raises(Retry) as caught:
+            await send(sink, 1, 2)
+        await send(sink, 1, 2)
+    assert caught.value.reason == "cut"
+    first, second = far.requests
+    assert first.body == second.body
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+
+async def test_a_cancelled_request_leaves_the_connection_usable(far: FarSide) -> None:
+    async with opened(far) as sink:
+        for _ in range(6):  # more than the pool has connections
+            far.came.clear()
+            far.gone.clear()
+            far.then(Answer(hang=True))
+            task = asyncio.create_task(send(sink, 1))
+            await far.came.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await far.gone.wait()
+        await send(sink, 2)

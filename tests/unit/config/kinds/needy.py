@@ -1,0 +1,3 @@
+"""A sink whose library is not installed."""
+
+import no_such_library  # noqa: F401
