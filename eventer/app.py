@@ -23,7 +23,7 @@ from eventer.config.types import Config, Source
 from eventer.control.server import serve
 from eventer.control.view import View
 from eventer.delivery.runner import Runner
-from eventer.errors import ConfigError, Fault, JournalError, SourceError
+from eventer.errors import ConfigError, Corrupt, Fault, JournalError, SourceError
 from eventer.event import own_record
 from eventer.intake import Intake
 from eventer.journal import Journal, StreamKey
@@ -42,10 +42,6 @@ FLUSH_WITHIN: Final = 5.0
 """Seconds for storing what was read last; what is not stored is read again at the next start."""
 
 log = structlog.get_logger()
-
-
-class _DamagedError(Exception):
-    """The journal's file turned out to be damaged while running."""
 
 
 class Daemon:
@@ -80,7 +76,7 @@ class Daemon:
         while not self._stop.is_set():
             try:
                 await self._run(damaged=damaged)
-            except* _DamagedError:
+            except* Corrupt:
                 damaged = True
 
     async def _run(self, *, damaged: bool) -> None:
@@ -166,7 +162,7 @@ class Daemon:
 
     async def _on_damage(self, journal: Journal) -> None:
         await journal.damaged.wait()
-        raise _DamagedError
+        raise Corrupt("The journal's file is damaged.")
 
     # -- sources ---------------------------------------------------------------------------------
 

@@ -146,8 +146,8 @@ class Intake:
 
     async def unknown(self, listed: Sequence[tuple[str, int]]) -> tuple[list[str], bool]:
         """Compare a listing with the ledger; see `Target.unknown`."""
-        known = await self._journal.look_up(self.key, [entity for entity, _ in listed])
-        low = self._journal.low(self.key)
+        known = await self._journal.ledger.look_up(self.key, [entity for entity, _ in listed])
+        low = self._journal.ledger.low(self.key)
         epoch = self.epoch
         missing: list[str] = []
         back = False
@@ -257,8 +257,8 @@ class Intake:
             for event, added in zip(events, arrivals.added, strict=True)
             if event.entity not in changes and not (added and event.version > high)
         ]
-        known = await self._journal.look_up(self.key, asked) if asked else {}
-        low = self._journal.low(self.key)
+        known = await self._journal.ledger.look_up(self.key, asked) if asked else {}
+        low = self._journal.ledger.low(self.key)
         before = arrivals.seen_before
         fresh: list[Event] = []
         for event, added in zip(events, arrivals.added, strict=True):

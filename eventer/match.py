@@ -144,10 +144,10 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     """
     try:
         pattern = re.compile(text)
-        tree = _parser.parse(text)
+        nested = _nested(_parser.parse(text), inside=False)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"/{text}/ is no regular expression: {error}") from None
-    if _nested(tree, inside=False):
+    if nested:
         raise ValueError(f"/{text}/ repeats a repeat, which can take for ever on a hostile text")
     return pattern
 

@@ -85,6 +85,11 @@ class SinkConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Most time for one send, answer included. After it the outcome is unknown, and the send is
     repeated."""
 
+    def __post_init__(self) -> None:
+        """Refuse what would make every send fail."""
+        if self.timeout <= 0:
+            raise ValueError("timeout: a send needs some time; write for example 15s")
+
 
 class Batch:
     """Events for one send: encoded lines always, decoded records when asked for.

@@ -40,7 +40,8 @@ _NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
 _BARE: Final = Event(
     id="id", time=_NOON, cluster="cluster", origin=Origin.EVENT, type="Warning", reason="BackOff",
     message='Back-off restarting "web":\n\texit \\ 1', kind="Pod", namespace="default", name="web-0", entity="entity",
-    version=1, object="cluster/Pod/default/web-0", problem="cluster/Pod/default/web-0/BackOff/web", labels=_Labels(),
+    count=1, version=1, object="cluster/Pod/default/web-0", problem="cluster/Pod/default/web-0/BackOff/web",
+    labels=_Labels(),
 )  # fmt: skip
 _FULL: Final = msgspec.structs.replace(
     _BARE, count=2, delta=1, first=_NOON, component="kubelet", instance="node-1", node="node-1", action="Restart",

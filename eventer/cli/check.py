@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import msgspec
 
@@ -18,7 +18,7 @@ from eventer.config.load import Examined, examine
 from eventer.errors import Fault
 from eventer.text import escape
 
-__all__ = ["add_parser", "main", "render"]
+__all__ = ["add_parser", "main", "render", "wants_colour"]
 
 _BOLD: Final = "\x1b[1m"
 _RED: Final = "\x1b[31m"
@@ -60,9 +60,13 @@ def main(args: argparse.Namespace) -> int:
         answer = {"file": str(args.config), "ok": examined.config is not None, "faults": examined.faults}
         print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
     else:
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        print(render(str(args.config), examined, colour=colour))
+        print(render(str(args.config), examined, colour=wants_colour(sys.stdout)))
     return 0 if examined.config is not None else EX_CONFIG
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that may be written to in colour (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def render(file: str, examined: Examined, *, colour: bool) -> str:
@@ -71,7 +75,7 @@ def render(file: str, examined: Examined, *, colour: bool) -> str:
     Args:
         file: name of the file, for the summary.
         examined: what was found in it.
-        colour: whether to use a terminal's colours (https://no-color.org).
+        colour: whether to use a terminal's colours; see `wants_colour`.
     """
     lines: list[str] = []
     for fault in examined.faults:

@@ -33,14 +33,14 @@ def main(args: argparse.Namespace) -> int:
         0 after an orderly stop, 78 if the configuration cannot be used, 1 for everything else.
     """
     from eventer import app
-    from eventer.cli.check import render
+    from eventer.cli.check import render, wants_colour
     from eventer.clock import SystemClock
     from eventer.config.load import examine
     from eventer.observe import log
 
     examined = examine(args.config, os.environ)
     if examined.faults:
-        print(render(str(args.config), examined, colour=sys.stderr.isatty()), file=sys.stderr)
+        print(render(str(args.config), examined, colour=wants_colour(sys.stderr)), file=sys.stderr)
     if examined.config is None:
         return EX_CONFIG
     log.configure(examined.config.log.level, examined.config.log.format)

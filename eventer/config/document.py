@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -54,7 +54,7 @@ class _Loader(yaml.SafeLoader):
         self.nodes += 1
         if self.depth > DEPTH or self.nodes > NODES:
             problem = "too deeply nested" if self.depth > DEPTH else "too many values"
-            event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         try:
             return super().compose_node(parent, index)
@@ -90,6 +90,7 @@ class Document:
         self.text = text
         self.faults: list[Fault] = []
         self._entries: dict[int, list[Pair]] = {}
+        self._paths: dict[int, Path] = {}
         self._scalars: list[ScalarNode] = []
         self._shown: dict[int, bool] = {}
         self._merged = 0
@@ -243,6 +244,7 @@ class Document:
                 self.faults.append(self.fault(key, place, message, "write the key out"))
             pairs[key.value] = Pair(key.value, key, value)
         self._entries[id(node)] = list(pairs.values())
+        self._paths[id(node)] = path
 
     def _merge(self, node: MappingNode, inside: set[int]) -> list[Pair]:
         """Replace `<<` by what it names. A mapping that merges itself adds nothing."""
@@ -255,7 +257,8 @@ class Document:
         for item in _items(merge.value) if len(inside) < DEPTH else ():
             if not isinstance(item, MappingNode):
                 message = "<< merges mappings only"
-                self.faults.append(self.fault(merge.value, (merge.key,), message, "write <<: *name of a mapping"))
+                place = (*self._paths[id(node)], merge.key)
+                self.faults.append(self.fault(merge.value, place, message, "write <<: *name of a mapping"))
                 continue
             for pair in self._merge(item, inside):
                 self._merged += 1

@@ -6,6 +6,8 @@ import re
 from importlib import metadata
 from typing import Final
 
+from msgspec import inspect
+
 from eventer.config.words import similar
 from eventer.sink import SinkConfig, kinds, load
 
@@ -39,6 +41,8 @@ def options_of(kind: str) -> type[SinkConfig]:
         raise _missing(kind, absent)
     try:
         module = load(kind)
+        config = getattr(module, "Config", None)
+        inspect.type_info(config)  # fails for types that no option can have
     except ImportError as error:
         raise _missing(kind, error.name or str(error)) from None
     except Exception as error:
@@ -46,7 +50,6 @@ def options_of(kind: str) -> type[SinkConfig]:
         raise KindError(
             f"the sink {kind} cannot be loaded: {error}", "repair or remove the package it is in"
         ) from error
-    config = getattr(module, "Config", None)
     if not (isinstance(config, type) and issubclass(config, SinkConfig)):
         raise KindError(f"the sink {kind} has no Config made for this Eventer", "update the package it is in")
     return config

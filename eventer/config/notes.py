@@ -11,8 +11,8 @@ from yaml.nodes import Node, ScalarNode
 
 from eventer.config.document import DEPTH, NODES, Document, Path
 from eventer.config.leaves import BAD, choices
-from eventer.config.variables import Filled, fill
-from eventer.config.words import describe, got, similar
+from eventer.config.variables import Filled, fill, names_in
+from eventer.config.words import describe, got, one_of, similar
 from eventer.errors import Fault
 from eventer.text import escape
 
@@ -91,9 +91,15 @@ class Notes:
             place: where.
             visible: False where the value may be a secret.
         """
-        close = similar(node.value, choices(kind)) if isinstance(node, ScalarNode) and visible else None
-        message = f"expected {describe(kind)}, got {got(node, visible=visible)}"
-        self.fault(node, place.path, message, f"did you mean {close}?" if close else "")
+        expected = describe(kind)
+        remedy = f"write {expected}"
+        if isinstance(node, ScalarNode) and node.tag == f"{YAML}null":
+            remedy = "give it a value, or remove it"
+        elif isinstance(node, ScalarNode) and visible:
+            close = similar(node.value, choices(kind))
+            variables = one_of(dict.fromkeys(names_in(node.value)))
+            remedy = f"did you mean {close}?" if close else f"set {variables} to {expected}" if variables else remedy
+        self.fault(node, place.path, f"expected {expected}, got {got(node, visible=visible)}", remedy)
         return BAD
 
     def failed(self, since: int) -> bool:

@@ -179,7 +179,7 @@ class Reading:
             return self._notes.unexpected(_MAPPING, node, place, visible=False)
         pair = next((pair for pair in self.document.entries(node) if pair.key == "kind"), None)
         if pair is None:
-            remedy = f"add kind: with {one_of(list(kinds()))}"
+            remedy = f"add kind: with {one_of(kinds())}"
             self._notes.fault(place.key or node, (*place.path, "kind"), "kind is missing", remedy)
             return BAD
         down = place.down("kind", pair.where)
@@ -261,7 +261,7 @@ class Reading:
             return BAD
         self._notes.hide(filled.text, "<secret>")
         if filled.values:
-            return Secret.literal(filled.text, f"the variable {one_of([name for name, _ in filled.values])}")
+            return Secret.literal(filled.text, f"the variable {one_of(name for name, _ in filled.values)}")
         message = "this secret can be read by everybody who may read the configuration"
         self._notes.fault(node, place.path, message, "write ${VARIABLE}, or name a file with _file", warning=True)
         return Secret.literal(filled.text)

@@ -60,7 +60,7 @@ class Start(float):
             raise ValueError(f"{text!r} is no start; write {cls.EXPECTED}") from None
 
     def __str__(self) -> str:
-        return {math.inf: "all", 0.0: "now"}.get(self, f"{float(self)}s")
+        return {math.inf: "all", 0.0: "now"}.get(self, f"{float(self):g}s")
 
 
 class Namespace(str):

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["Filled", "fill", "has_variable"]
+__all__ = ["Filled", "fill", "has_variable", "names_in"]
 
 _PLACE: Final = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -22,6 +22,11 @@ class Filled(msgspec.Struct, frozen=True):
     """Name and value of each variable used."""
     faults: tuple[tuple[str, str], ...] = ()
     """Message and remedy of each that cannot be filled in."""
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names of the variables that a text uses."""
+    return [match[1] for match in _PLACE.finditer(text) if match[0] != "$$"]
 
 
 def has_variable(text: str) -> bool:

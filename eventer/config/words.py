@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final
 
@@ -38,10 +38,10 @@ def alternatives(kind: inspect.UnionType) -> list[inspect.Type]:
     return [unwrap(member) for member in kind.types if not isinstance(unwrap(member), inspect.NoneType)]
 
 
-def one_of(words: Sequence[Any]) -> str:
+def one_of(words: Iterable[Any]) -> str:
     """Join words as in `a, b or c`."""
-    texts = [str(word) for word in words]
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
+    *most, last = [str(word) for word in words] or [""]
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:

@@ -83,6 +83,9 @@ class Metrics:
         journal = self._view.journal
         yield GaugeMetricFamily("eventer_journal_head", "Offset after the last event.", journal.head)
         yield GaugeMetricFamily("eventer_journal_bytes", "Bytes of the database in use.", journal.used)
+        yield GaugeMetricFamily(
+            "eventer_journal_backlog_bytes", "Bytes of events in it (state.max_size).", journal.backlog
+        )
         yield CounterMetricFamily(
             "eventer_journal_commit_failures", "Commits that the disk refused; nothing of them happened.",
             journal.commit_failures,

@@ -20,10 +20,11 @@ import structlog
 
 from eventer import failpoint
 from eventer.clock import Backoff, Clock
+from eventer.delivery.parts import Parts
 from eventer.delivery.settlement import Settlement
-from eventer.errors import Blocked, JournalError, Rejected, Retry, SinkError
+from eventer.errors import Blocked, JournalError, Retry, SinkError
 from eventer.event import Outcome, own_record
-from eventer.journal import Journal, Letter, ReaderRecord, Slice
+from eventer.journal import Journal, ReaderRecord, Slice
 from eventer.match import Verdicts
 from eventer.observe.metrics import SEND_SECONDS
 from eventer.sink import Batch, Sent, Sink, SinkConfig
@@ -207,15 +208,13 @@ class Runner:
 
     # -- matching and letting go -----------------------------------------------------------------
 
-    def _wanted(self, lines: Sequence[bytes]) -> tuple[Batch, int]:
-        """Return the events that the sink's `match` wants, and how many it does not."""
+    def _wanted(self, lines: Sequence[bytes]) -> tuple[Batch, Sequence[int]]:
+        """Return the events that the sink's `match` wants, and their indexes."""
         batch = Batch(lines)
         if not self._config.match:
-            return batch, 0
+            return batch, range(len(lines))
         wanted = [i for i, verdict in enumerate(self._verdicts(batch.events)) if verdict >= 0]
-        if len(wanted) == len(lines):
-            return batch, 0
-        return batch.pick(wanted), len(lines) - len(wanted)
+        return (batch if len(wanted) == len(lines) else batch.pick(wanted)), wanted
 
     def _expired(self, piece: Slice) -> int:
         """How many events at the beginning have been waiting longer than `max_age`."""
@@ -228,8 +227,8 @@ class Runner:
         return n
 
     async def _let_go(self, settlement: Settlement, lines: Sequence[bytes], outcome: Outcome) -> None:
-        batch, unmatched = self._wanted(lines)
-        outcomes = {Outcome.UNMATCHED: unmatched, outcome: len(batch)}
+        batch, _ = self._wanted(lines)
+        outcomes = {Outcome.UNMATCHED: len(lines) - len(batch), outcome: len(batch)}
         await settlement.settle({name: n for name, n in outcomes.items() if n})
         self._shed[outcome] += len(batch)
         if self._clock.monotonic() - self._told >= TOLD_EVERY:
@@ -254,7 +253,12 @@ class Runner:
     # -- sending ---------------------------------------------------------------------------------
 
     async def _deliver(self, settlement: Settlement, piece: Slice) -> None:
-        batch, unmatched = self._wanted(piece.lines)
+        """Send what was read, again where needed, until every event of it has an outcome.
+
+        Returns before that when told to stop, or when the events may be let go of.
+        """
+        batch, wanted = self._wanted(piece.lines)
+        unmatched = len(piece.lines) - len(batch)
         if not len(batch):
             await settlement.settle({Outcome.UNMATCHED: unmatched})
             return
@@ -267,92 +271,21 @@ class Runner:
             }
             await settlement.settle({name: n for name, n in outcomes.items() if n}, (), result.state)
             return
-        await self._deliver_parts(settlement, piece, result)
-
-    async def _deliver_parts(self, settlement: Settlement, piece: Slice, result: Sent | SinkError) -> None:
-        """Bring a batch that did not go through as a whole to its end, item by item where needed.
-
-        Settles whatever is decided as soon as everything before it is, so that a kill in a long
-        bisection repeats little.
-        """
-        fates: list[Outcome | None] = [None] * len(piece.lines)
-        matched = list(range(len(piece.lines)))
-        if self._config.match:
-            verdicts = self._verdicts(Batch(piece.lines).events)
-            matched = [i for i in matched if verdicts[i] >= 0]
-            for i in set(range(len(piece.lines))).difference(matched):
-                fates[i] = Outcome.UNMATCHED
-        letters: dict[int, Letter] = {}
-        todo = [matched]
-        settled = 0
-        while todo:
-            part = todo.pop(0)
-            rest, failure = self._judge(piece, part, result, fates, letters)
-            todo[:0] = rest
-            decided = settled
-            while decided < len(fates) and fates[decided] is not None:
-                decided += 1
-            if decided > settled:
-                outcomes = Counter(fate for fate in fates[settled:decided] if fate is not None)
-                posted = [letters[i] for i in range(settled, decided) if i in letters]
-                state = result.state if isinstance(result, Sent) else None
-                await settlement.settle(outcomes, posted, state)
-                settled = decided
-            if not todo:
+        parts = Parts(piece.lines, wanted)
+        while True:
+            failure = parts.judge(result)
+            decided, letters = parts.decided()
+            for letter in letters:
+                self._log.warning("dead letter", reason=letter.reason, error=letter.answer)
+            if decided:
+                await settlement.settle(decided, letters, result.state if isinstance(result, Sent) else None)
+            if parts.done:
                 return
             if failure is not None:
                 await self._fail(failure)
-            if self._stop.is_set() or settlement.cursor < self._journal.shed_to or self._expired_now(piece):
+            if self._stop.is_set() or settlement.cursor < self._journal.shed_to or self._expired(piece):
                 return
-            result = await self._send(Batch([piece.lines[i] for i in todo[0]]))
-
-    def _expired_now(self, piece: Slice) -> bool:
-        return self._expired(piece) > 0
-
-    def _judge(
-        self,
-        piece: Slice,
-        part: list[int],
-        result: Sent | SinkError,
-        fates: list[Outcome | None],
-        letters: dict[int, Letter],
-    ) -> tuple[list[list[int]], SinkError | None]:
-        """Decide what one answer means for the events of one part.
-
-        Returns:
-            What is still to be sent, in order, and the failure to wait for before that.
-        """
-        if isinstance(result, Rejected):
-            if len(part) > 1:
-                half = len(part) // 2
-                return [part[:half], part[half:]], None
-            fates[part[0]] = Outcome.DEAD
-            letters[part[0]] = self._letter(piece.lines[part[0]], result)
-            return [], None
-        if isinstance(result, SinkError):
-            return [part], result
-        again: list[int] = []
-        failure: SinkError | None = None
-        duplicates = result.duplicates
-        for index, i in enumerate(part):
-            error = result.failed.get(index)
-            if error is None:
-                fates[i] = Outcome.DUPLICATE if duplicates > 0 else Outcome.DELIVERED
-                duplicates -= 1
-            elif isinstance(error, Rejected):
-                fates[i] = Outcome.DEAD
-                letters[i] = self._letter(piece.lines[i], error)
-            else:
-                again.append(i)
-                failure = error if failure is None or isinstance(error, Blocked) else failure
-        return ([again] if again else []), failure
-
-    def _letter(self, line: bytes, error: SinkError) -> Letter:
-        self._log.warning("dead letter", reason=error.reason, error=str(error))
-        (event,) = Batch([line]).events
-        return Letter(
-            state=Outcome.DEAD, reason=error.reason, answer=error.answer or str(error), entity=event.entity, event=line
-        )
+            result = await self._send(parts.next())
 
     async def _send(self, batch: Batch) -> Sent | SinkError:
         """Send once; whatever happens is returned, counted and shown in the status."""

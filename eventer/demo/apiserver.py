@@ -197,7 +197,7 @@ class ApiServer:
         finally:
             self._connections.pop(task, None)
             writer.close()
-            with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
+            with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError, asyncio.CancelledError):
                 await writer.wait_closed()
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -111,13 +111,14 @@ class Body:
 
     async def send(self, lines: Sequence[bytes]) -> None:
         """Send lines, or as much of them as the fault allows."""
-        for line in lines if self._limit is not None or self._fault.drip else ():
-            await self._carefully(line)
-            if self.ended:
-                return
         if self._limit is None and not self._fault.drip:
             self._writer.write(b"".join([b"%x\r\n%s\r\n" % (len(line), line) for line in lines]))
             await self._writer.drain()
+            return
+        for line in lines:
+            if self.ended:
+                return
+            await self._carefully(line)
 
     async def _carefully(self, line: bytes) -> None:
         allowed = len(line) if self._limit is None else min(len(line), self._limit - self._sent)

@@ -61,8 +61,8 @@ class Change:
 def encode(obj: Mapping[str, Any], group: Group, *, kind: bool) -> bytes:
     """Encode one object; items of a list carry no kind."""
     head = {"kind": "Event", "apiVersion": "v1" if group == "core" else "events.k8s.io/v1"} if kind else {}
-    if group == "events":
-        obj = {_RENAMED.get(name, name): value for name, value in obj.items()}
+    if group == "events":  # where empty text is left out
+        obj = {_RENAMED.get(name, name): value for name, value in obj.items() if value != ""}
     return msgspec.json.encode({**head, **obj})
 
 

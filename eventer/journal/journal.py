@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,9 +15,9 @@ import msgspec
 
 from eventer.clock import Clock
 from eventer.errors import Corrupt, DiskRefused
-from eventer.event import Event, Outcome, encode_lines, own_record, version_of
+from eventer.event import Event, Outcome, encode_lines, own_record
 from eventer.journal import files, ledger, log, schema
-from eventer.journal.records import ClusterRecord, Entry, Letter, ReaderRecord, Slice, StreamKey, StreamRecord
+from eventer.journal.records import ClusterRecord, Letter, ReaderRecord, Slice, StreamKey, StreamRecord
 from eventer.journal.ring import Ring
 from eventer.journal.writer import Writer
 
@@ -37,8 +37,10 @@ class Journal:
 
     Attributes:
         head: offset after the last committed event.
+        ledger: which versions of entities have been seen.
         shed_to: offset below which readers must let events go, because `max_size` is reached.
         used: bytes of the database in use at the last round of housekeeping.
+        backlog: bytes of events in it; what `max_size` bounds.
         beat: monotonic time of the last round of housekeeping; liveness looks at it.
         commit_failures: commits that changed nothing because the disk refused.
         damaged: set when the file turned out to be damaged; set it aside and begin anew.
@@ -56,15 +58,17 @@ class Journal:
         self._writer = Writer(connection, self._failed)
         self._reading = ThreadPoolExecutor(1, "journal-reader")
         self._read_connection = schema.connect(directory)
-        self._overlays: dict[StreamKey, ledger.Overlay] = {}
         self._ring = Ring()
         self._waiters: list[asyncio.Future[None]] = []
         self._own = asyncio.Lock()
         self._bad_rows: set[int] = set()
-        self._folded_at = clock.monotonic()
+        self._counted = state.head == 0
         self.head = state.head
+        self.ledger = ledger.Ledger(state.overlays, state.stream_ids, state.low, self._writer.submit, self._on_reader)
+        self._folded_at = clock.monotonic()
         self.shed_to = 0
         self.used = 0
+        self.backlog = 0
         self.beat = clock.monotonic()
         self.commit_failures = 0
         self.damaged = asyncio.Event()
@@ -97,7 +101,6 @@ class Journal:
             journal = cls(connection, state, directory, max_size, clock)
             journal.quarantined = quarantined
             try:
-                journal._replay_deltas()
                 yield journal
             finally:
                 journal._reading.shutdown(wait=True)
@@ -118,14 +121,6 @@ class Journal:
             if connection is not None:
                 connection.close()
             raise
-
-    def _replay_deltas(self) -> None:
-        """Take the changes that were not folded before the last stop back into memory."""
-        keys = {id_: key for key, id_ in self._state.stream_ids.items()}
-        for seq, stream, facts in self._connection.execute("SELECT seq, stream, facts FROM delta ORDER BY seq"):
-            overlay = self._overlay(keys[stream])
-            overlay.gathering.update(ledger.decode_facts(facts))
-            overlay.last_seq = seq
 
     async def close(self) -> None:
         """Commit what is queued and stop the writer."""
@@ -202,26 +197,27 @@ class Journal:
         at = self._clock.now().timestamp()
         state = self._state
 
-        def write(connection: sqlite3.Connection) -> tuple[int, int]:
-            first = seq = 0
+        def write(connection: sqlite3.Connection) -> tuple[int, int, int]:
+            first = seq = size = 0
             if lines:
-                first = log.add(connection, state.dictionary, state.head, stream, at, lines)
+                first, size = log.add(connection, state.dictionary, state.head, stream, at, lines)
             if facts:
-                added = connection.execute("INSERT INTO delta(stream, facts) VALUES (?, ?)", (stream, facts))
+                added = connection.execute(
+                    "INSERT INTO delta(stream, crc, facts) VALUES (?, ?, ?)", (stream, zlib.crc32(facts), facts)
+                )
                 seq = added.lastrowid or 0
             connection.execute("UPDATE stream SET record = ?, crc = ? WHERE id = ?", (record_body, record_crc, stream))
             log.add_letters(connection, f"intake:{key.cluster}/{key.scope}", letters, at)
-            return first, seq
+            return first, seq, size
 
-        def then(result: tuple[int, int]) -> None:
-            first, seq = result
+        def then(result: tuple[int, int, int]) -> None:
+            first, seq, size = result
             state.streams[key] = record
             if changes:
-                overlay = self._overlay(key)
-                overlay.gathering.update(changes)
-                overlay.last_seq = seq
+                self.ledger.note(key, changes, seq)
             if lines:
                 self._ring.add(first, at, lines)
+                self.backlog += size
                 self.head = state.head = first + len(lines)
                 waiters, self._waiters = self._waiters, []
                 for waiter in waiters:
@@ -240,57 +236,9 @@ class Journal:
             before = self.stream(OWN)
             sequence = before.appended + 1
             event.entity = event.id = f"{self._state.instance}/{sequence}"
-            event.version = version_of(0, sequence)
+            event.version = sequence
             record = msgspec.structs.replace(before, received=before.received + 1, appended=sequence)
             await self.append(OWN, record, encode_lines([event]), {})
-
-    # -- the ledger ------------------------------------------------------------------------------
-
-    def low(self, key: StreamKey) -> int:
-        """Version up to which what the ledger does not know counts as seen."""
-        return self._state.low.get(key, 0)
-
-    async def look_up(self, key: StreamKey, entities: Sequence[str]) -> dict[str, Entry]:
-        """Return what the ledger knows of these entities of a stream's cluster."""
-        known, asked = self._overlay(key).split(entities)
-        if asked:
-            for other, overlay in self._overlays.items():
-                if other.cluster == key.cluster and other != key and overlay:
-                    found, asked = overlay.split(asked)
-                    known.update(found)
-        if asked:
-            known.update(await self._on_reader(lambda c: ledger.look_up(c, key.cluster, asked)))
-        return known
-
-    def _overlay(self, key: StreamKey) -> ledger.Overlay:
-        return self._overlays.setdefault(key, ledger.Overlay())
-
-    async def _fold(self, key: StreamKey, overlay: ledger.Overlay) -> None:
-        stream = self._state.stream_ids[key]
-        last = overlay.begin()
-        changes = sorted(overlay.folding.items())
-        for start in range(0, len(changes), ledger.SLICE):
-            part = changes[start : start + ledger.SLICE]
-            await self._writer.submit(functools.partial(ledger.fold, key.cluster, stream, part))
-        await self._writer.submit(
-            lambda c: c.execute("DELETE FROM delta WHERE stream = ? AND seq <= ?", (stream, last)),
-            lambda _: overlay.folding.clear(),
-        )
-        await self._evict(key, stream)
-
-    async def _evict(self, key: StreamKey, stream: int) -> None:
-        """Bound the ledger. What lies above the stream's position may not be in its log yet."""
-        record = self.stream(key)
-        version = await self._on_reader(lambda c: ledger.threshold(c, stream, ledger.CAPACITY))
-        if version is None or record.position is None:
-            return
-        version = min(version, version_of(record.epoch, record.position))
-        removed = ledger.SLICE
-        while removed == ledger.SLICE:
-            removed = await self._writer.submit(
-                lambda c: ledger.evict(c, stream, version),
-                lambda _: self._state.low.update({key: max(self._state.low[key], version)}),
-            )
 
     # -- readers ---------------------------------------------------------------------------------
 
@@ -375,16 +323,23 @@ class Journal:
     async def tidy(self) -> None:
         """One round of housekeeping."""
         settled = min((reader.cursor for reader in self.readers.values()), default=self.head)
+        if not self._counted:
+            self.backlog += await self._on_reader(log.total)
+            self._counted = True
         removed = log.TRIM
         while removed == log.TRIM:
-            removed = await self._writer.submit(lambda c: log.trim(c, settled))
+            removed, size = await self._writer.submit(lambda c: log.trim(c, settled))
+            self.backlog -= size
         due = self._clock.monotonic() - self._folded_at >= FOLD_EVERY
-        for key, overlay in list(self._overlays.items()):
-            if len(overlay) >= ledger.FOLD_AT or (due and len(overlay)):
-                await self._fold(key, overlay)
+        for key, record in list(self.streams.items()):
+            if self.ledger.unfolded(key) >= (1 if due else ledger.FOLD_AT):
+                await self.ledger.fold(key, record)
         if due:
             self._folded_at = self._clock.monotonic()
-        self.used, self.shed_to = await self._on_reader(lambda c: log.size(c, self._max_size))
+        self.used = await self._on_reader(log.used)
+        excess = self.backlog - self._max_size
+        # Down to 90 %: shedding a little at each round would tear every batch.
+        self.shed_to = await self._on_reader(lambda c: log.shed(c, excess + self._max_size // 10)) if excess > 0 else 0
 
     async def _on_reader(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         def run() -> _T:

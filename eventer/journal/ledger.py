@@ -11,26 +11,17 @@ stream's low-water mark rises over them: what is unknown and not above it counts
 
 from __future__ import annotations
 
+import functools
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from eventer.journal.records import Entry
+from eventer.event import version_of
+from eventer.journal.records import Entry, StreamKey, StreamRecord
 
-__all__ = [
-    "CAPACITY",
-    "FOLD_AT",
-    "Changes",
-    "Overlay",
-    "decode_facts",
-    "encode_facts",
-    "evict",
-    "fold",
-    "look_up",
-    "threshold",
-]
+__all__ = ["CAPACITY", "FOLD_AT", "Changes", "Ledger", "Overlay", "decode_facts", "encode_facts"]
 
 CAPACITY: Final = 500_000
 """Entries of one stream before eviction; about 100 bytes each on disk."""
@@ -41,6 +32,17 @@ SLICE: Final = 2_000
 
 Changes = Mapping[str, Entry | None]
 """Entity -> what is known of it now; None where it was deleted."""
+
+
+class Submit(Protocol):
+    """`Writer.submit`."""
+
+    def __call__(
+        self, operation: Callable[[sqlite3.Connection], Any], then: Callable[[Any], object] | None = None
+    ) -> Awaitable[Any]:
+        """Queue an operation; `then` is called with its result once it is committed."""
+        ...
+
 
 _facts_encoder = msgspec.json.Encoder()
 
@@ -96,7 +98,96 @@ class Overlay:
         return known, asked
 
 
-def look_up(connection: sqlite3.Connection, cluster: str, entities: Sequence[str]) -> dict[str, Entry]:
+class Ledger:
+    """What is known of the entities of all streams: in memory what is new, in the table the rest.
+
+    Args:
+        overlays: unfolded changes found at the start.
+        ids: number of each stream in the tables; grows as streams are made.
+        low: low-water mark of each stream.
+        submit: runs an operation on the writer.
+        read: runs a query on the reader.
+    """
+
+    def __init__(
+        self,
+        overlays: dict[StreamKey, Overlay],
+        ids: Mapping[StreamKey, int],
+        low: dict[StreamKey, int],
+        submit: Submit,
+        read: Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]],
+    ) -> None:
+        self._overlays = overlays
+        self._ids = ids
+        self._low = low
+        self._submit = submit
+        self._read = read
+
+    def note(self, key: StreamKey, changes: Changes, seq: int) -> None:
+        """Take over changes that are committed as `delta` row `seq`."""
+        overlay = self._overlays.setdefault(key, Overlay())
+        overlay.gathering.update(changes)
+        overlay.last_seq = seq
+
+    def unfolded(self, key: StreamKey) -> int:
+        """How many entries wait to be folded."""
+        overlay = self._overlays.get(key)
+        return 0 if overlay is None else len(overlay)
+
+    def low(self, key: StreamKey) -> int:
+        """Version up to which what is not known counts as seen."""
+        return self._low.get(key, 0)
+
+    async def look_up(self, key: StreamKey, entities: Sequence[str]) -> dict[str, Entry]:
+        """Return what is known of these entities of a stream's cluster, by whichever stream.
+
+        Raises:
+            JournalError: the file cannot be read.
+        """
+        known: dict[str, Entry] = {}
+        asked = list(entities)
+        for other, overlay in self._overlays.items():
+            if asked and other.cluster == key.cluster and len(overlay):
+                found, asked = overlay.split(asked)
+                known.update(found)
+        if asked:
+            known.update(await self._read(functools.partial(_look_up, key.cluster, asked)))
+        return known
+
+    async def fold(self, key: StreamKey, record: StreamRecord) -> None:
+        """Bring a stream's changes into the table, and bound the table.
+
+        Raises:
+            JournalError: what was not done is done by the next call.
+        """
+        stream = self._ids[key]
+        overlay = self._overlays[key]
+        last = overlay.begin()
+        changes = sorted(overlay.folding.items())
+        for start in range(0, len(changes), SLICE):
+            await self._submit(functools.partial(_fold, key.cluster, stream, changes[start : start + SLICE]))
+        await self._submit(
+            lambda c: c.execute("DELETE FROM delta WHERE stream = ? AND seq <= ?", (stream, last)),
+            lambda _: overlay.folding.clear(),
+        )
+        # What lies above the stream's position may not be in its log yet, and must stay known.
+        if record.position is not None:
+            await self._evict(key, stream, version_of(record.epoch, record.position))
+
+    async def _evict(self, key: StreamKey, stream: int, highest: int) -> None:
+        version = await self._read(functools.partial(_threshold, stream, CAPACITY))
+        if version is None:
+            return
+        version = min(version, highest)
+        removed = SLICE
+        while removed == SLICE:
+            removed = await self._submit(
+                functools.partial(_evict, stream, version),
+                lambda _: self._low.update({key: max(self._low[key], version)}),
+            )
+
+
+def _look_up(cluster: str, entities: Sequence[str], connection: sqlite3.Connection) -> dict[str, Entry]:
     """Read entries from the table in one statement.
 
     CROSS JOIN keeps the given list outermost; left to itself SQLite scanned the table instead
@@ -110,7 +201,7 @@ def look_up(connection: sqlite3.Connection, cluster: str, entities: Sequence[str
     return {entity: Entry(version, total, hash_) for entity, version, total, hash_ in rows}
 
 
-def fold(cluster: str, stream: int, part: Sequence[tuple[str, Entry | None]], connection: sqlite3.Connection) -> None:
+def _fold(cluster: str, stream: int, part: Sequence[tuple[str, Entry | None]], connection: sqlite3.Connection) -> None:
     """Bring one sorted slice of changes into the table."""
     connection.executemany(
         "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET stream = excluded.stream, "
@@ -123,7 +214,7 @@ def fold(cluster: str, stream: int, part: Sequence[tuple[str, Entry | None]], co
     )
 
 
-def threshold(connection: sqlite3.Connection, stream: int, capacity: int) -> int | None:
+def _threshold(stream: int, capacity: int, connection: sqlite3.Connection) -> int | None:
     """Return the version up to which entries of a stream must go to leave 90 % of the capacity.
 
     Returns:
@@ -139,7 +230,7 @@ def threshold(connection: sqlite3.Connection, stream: int, capacity: int) -> int
     return int(row[0])
 
 
-def evict(connection: sqlite3.Connection, stream: int, version: int) -> int:
+def _evict(stream: int, version: int, connection: sqlite3.Connection) -> int:
     """Raise the low-water mark and remove one slice of what lies under it.
 
     Returns:

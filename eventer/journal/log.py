@@ -11,7 +11,7 @@ from eventer.journal.codec import pack, unpack
 from eventer.journal.records import Letter, Slice
 from eventer.journal.ring import Stored, gather
 
-__all__ = ["TRIM", "add", "add_letters", "read", "size", "trim"]
+__all__ = ["TRIM", "add", "add_letters", "read", "shed", "total", "trim", "used"]
 
 TRIM: Final = 500
 """Rows removed in one commit; more would hold appends for longer than a few milliseconds."""
@@ -19,20 +19,20 @@ TRIM: Final = 500
 
 def add(
     connection: sqlite3.Connection, dictionary: bytes, head: int, stream: int, at: float, lines: Sequence[bytes]
-) -> int:
+) -> tuple[int, int]:
     """Append one row behind the last one.
 
     Args:
         head: offset to begin at when the log is empty, because all of it was settled.
 
     Returns:
-        The offset of its first event.
+        The offset of its first event, and the bytes of its body.
     """
     last = connection.execute("SELECT first + n FROM log ORDER BY first DESC LIMIT 1").fetchone()
     first = int(last[0]) if last else head
     body, crc = pack(lines, dictionary)
     connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", (first, len(lines), stream, at, crc, body))
-    return first
+    return first, len(body)
 
 
 def read(connection: sqlite3.Connection, dictionary: bytes, cursor: int, head: int, count: int, room: int) -> Slice:
@@ -81,33 +81,38 @@ def _damaged(connection: sqlite3.Connection, cursor: int, head: int) -> int:
     return head if following is None else int(following)
 
 
-def trim(connection: sqlite3.Connection, settled: int) -> int:
-    """Remove rows that every reader has passed, at most `TRIM` of them; return how many."""
-    return connection.execute(
+def trim(connection: sqlite3.Connection, settled: int) -> tuple[int, int]:
+    """Remove rows that every reader has passed, at most `TRIM` of them; return how many, and their bytes."""
+    sizes = connection.execute(
         "DELETE FROM log WHERE first IN "
-        "(SELECT first FROM log WHERE first < ?1 AND first + n <= ?1 ORDER BY first LIMIT ?2)",
+        "(SELECT first FROM log WHERE first < ?1 AND first + n <= ?1 ORDER BY first LIMIT ?2) RETURNING length(body)",
         (settled, TRIM),
-    ).rowcount
+    ).fetchall()
+    return len(sizes), sum(size for (size,) in sizes)
 
 
-def size(connection: sqlite3.Connection, limit: int) -> tuple[int, int]:
-    """Return the bytes in use, and the offset up to which events must go to come to 90 % of the limit.
+def total(connection: sqlite3.Connection) -> int:
+    """Return the bytes of all bodies. Walks the whole table: once, after a start."""
+    return int(connection.execute("SELECT coalesce(sum(length(body)), 0) FROM log").fetchone()[0])
 
-    The offset is 0 while the limit is kept.
-    """
+
+def used(connection: sqlite3.Connection) -> int:
+    """Return the bytes of the database in use: log, ledger and letters."""
     pages, free, page = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
-    used = (pages - free) * page
-    if used <= limit:
-        return used, 0
-    excess, shed = used - limit * 9 // 10, 0
+    return int((pages - free) * page)
+
+
+def shed(connection: sqlite3.Connection, excess: int) -> int:
+    """Return the offset up to which events must go to free at least `excess` bytes of bodies."""
+    offset = 0
     for first, n, length in connection.execute("SELECT first, n, length(body) FROM log ORDER BY first"):
-        shed = first + n
+        offset = first + n
         excess -= length
         if excess <= 0:
             break
-    return used, shed
+    return offset
 
 
 def add_letters(connection: sqlite3.Connection, reader: str, letters: Sequence[Letter], at: float) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from eventer.errors import Corrupt, DiskRefused, JournalError, Newer
 from eventer.journal.codec import DICTIONARY
 from eventer.journal.files import FILE
+from eventer.journal.ledger import Overlay, decode_facts
 from eventer.journal.records import ClusterRecord, ReaderRecord, StreamKey, StreamRecord
 
 __all__ = ["State", "connect", "load", "sealed", "translate", "unsealed"]
@@ -37,7 +38,8 @@ CREATE TABLE stream(
 CREATE TABLE log(
     first INTEGER PRIMARY KEY, n INTEGER NOT NULL, stream INTEGER NOT NULL, at REAL NOT NULL,
     crc INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE TABLE delta(seq INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, facts BLOB NOT NULL);
+CREATE TABLE delta(
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, crc INTEGER NOT NULL, facts BLOB NOT NULL);
 CREATE TABLE ledger(
     cluster TEXT NOT NULL, entity TEXT NOT NULL, stream INTEGER NOT NULL, version INTEGER NOT NULL,
     count INTEGER NOT NULL, hash INTEGER NOT NULL, PRIMARY KEY(cluster, entity)) WITHOUT ROWID;
@@ -121,6 +123,7 @@ class State(msgspec.Struct):
     stream_ids: dict[StreamKey, int]
     low: dict[StreamKey, int]
     readers: dict[str, ReaderRecord]
+    overlays: dict[StreamKey, Overlay]
     head: int
 
 
@@ -157,6 +160,7 @@ def load(connection: sqlite3.Connection) -> State:
             name: unsealed(body, crc, ReaderRecord, f"sink {name}")
             for name, body, crc in connection.execute("SELECT name, record, crc FROM reader")
         },
+        overlays={},
         head=0,
     )
     for id_, cluster, scope, body, crc, low in connection.execute(
@@ -168,6 +172,7 @@ def load(connection: sqlite3.Connection) -> State:
         state.streams[key] = unsealed(body, crc, StreamRecord, f"stream {cluster} {scope}")
         state.head += state.streams[key].appended
     _check_books(connection, state)
+    _load_deltas(connection, state)
     return state
 
 
@@ -192,6 +197,17 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _load_deltas(connection: sqlite3.Connection, state: State) -> None:
+    """Take the changes that were not folded before the last stop back into memory."""
+    keys = {id_: key for key, id_ in state.stream_ids.items()}
+    for seq, stream, crc, facts in connection.execute("SELECT seq, stream, crc, facts FROM delta ORDER BY seq"):
+        if stream not in keys or zlib.crc32(facts) != crc:
+            raise Corrupt("A batch of the ledger's changes fails its checksum.")
+        overlay = state.overlays.setdefault(keys[stream], Overlay())
+        overlay.gathering.update(decode_facts(facts))
+        overlay.last_seq = seq
 
 
 def _check_books(connection: sqlite3.Connection, state: State) -> None:

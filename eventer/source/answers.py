@@ -5,6 +5,7 @@ Everything here ends as one of the source's exceptions, in words that hold no UR
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -88,11 +89,13 @@ def words(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not trusted ({error.verify_message})"
+        why = getattr(error, "verify_message", "") or "no reason given"
+        return f"the server's certificate is not trusted ({why})"
     if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or 'error').replace('_', ' ').lower()}"
+        return f"TLS: {(getattr(error, 'reason', '') or 'error').replace('_', ' ').lower()}"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        # asyncio puts the address into the text; getaddrinfo's errors have numbers of their own.
+        return (os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror).lower()
     if isinstance(error, aiohttp.ClientError):
         return type(error).__name__
     return shorten(escape(redact(str(error))), 300) or type(error).__name__

@@ -92,7 +92,7 @@ class FarSide:
         self.connections += 1
         self.open += 1
         try:
-            while await self._exchange(reader, writer):
+            while await self.exchange(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
@@ -105,7 +105,8 @@ class FarSide:
             with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Take a request and answer it; False ends the connection. Override it to speak no HTTP."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, target, _ = head[0].split(" ")
         headers = dict(_header(line) for line in head[1:] if line)

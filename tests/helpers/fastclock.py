@@ -8,22 +8,27 @@ from datetime import UTC, datetime, timedelta
 
 
 class FastClock:
-    """Real time plus everything that was slept; `slept` lists the sleeps."""
+    """Time that runs `speed` times as fast as real time, plus everything that was slept.
 
-    def __init__(self) -> None:
-        self.offset = 0.0
+    `slept` lists the sleeps, in seconds, in order.
+    """
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self.speed = speed
         self.slept: list[float] = []
+        self._offset = 0.0
+        self._start = time.monotonic()
 
     def monotonic(self) -> float:
-        return time.monotonic() + self.offset
+        return (time.monotonic() - self._start) * self.speed + self._offset
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self.offset)
+        return datetime.now(UTC) + timedelta(seconds=self._offset)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.offset += seconds
+        self._offset += seconds
         await asyncio.sleep(0.001)
 
     def advance(self, seconds: float) -> None:
-        self.offset += seconds
+        self._offset += seconds

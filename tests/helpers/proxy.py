@@ -107,8 +107,9 @@ class Proxy:
         if self._server is not None:
             self._server.close()
         self.cut()
-        for task in list(self._tasks):
-            task.cancel()
+        # Frozen ones go on to find their connection closed. Cancelling them instead would have the
+        # event loop report each one.
+        self._open.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""A network namespace in which packets of one port can be made to vanish: a true half-open connection.
+"""A network namespace in which packets can be made to vanish: a true half-open connection.
 
 Nothing of the machine's own network is touched: the namespace has a loopback device and nothing
 else. What listens there is a socket made inside and used outside, for a socket belongs to the
@@ -21,17 +21,18 @@ __all__ = ["Namespace", "unavailable"]
 
 _CLONE_NEWNET: Final = 0x40000000
 _ESTABLISHED: Final = "01"
+_SWALLOW: Final = ("qdisc", "add", "dev", "lo", "root", "blackhole")
 _libc = ctypes.CDLL(None, use_errno=True)
 T = TypeVar("T")
 
 
 def unavailable() -> str:
     """Say why a network namespace cannot be made here; empty if it can."""
-    absent = [tool for tool in ("unshare", "nsenter", "ip") if shutil.which(tool) is None]
+    absent = [tool for tool in ("unshare", "nsenter", "setpriv", "ip", "tc") if shutil.which(tool) is None]
     if absent:
         return f"{', '.join(absent)} not installed"
-    done = subprocess.run(["unshare", "--net", "ip", "link", "set", "lo", "up"], capture_output=True, check=False)
-    return "" if done.returncode == 0 else "no right to make a network namespace"
+    done = subprocess.run(["unshare", "--net", "tc", *_SWALLOW], capture_output=True, check=False)
+    return "" if done.returncode == 0 else "no right to make a network namespace, or no support in the kernel"
 
 
 class Namespace:
@@ -47,18 +48,15 @@ class Namespace:
         self._holder.stdin.flush()
         self._holder.stdout.readline()
         self.path = f"/proc/{self._holder.pid}/ns/net"
-        self._ip("link", "set", "lo", "up")
-        # Rules are asked in this order; the first place must be free for those that drop.
-        self._ip("rule", "add", "pref", "100", "lookup", "local")
-        self._ip("rule", "del", "pref", "0")
+        self._inside_run("ip", "link", "set", "lo", "up")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._holder.kill()
         self._holder.communicate()
 
-    def _ip(self, *arguments: str) -> None:
-        subprocess.run(["nsenter", f"--net={self.path}", "--", "ip", *arguments], check=True, capture_output=True)
+    def _inside_run(self, *command: str) -> None:
+        subprocess.run(["nsenter", f"--net={self.path}", "--", *command], check=True, capture_output=True)
 
     def listener(self) -> socket.socket:
         """Return a socket that listens on 127.0.0.1 of the namespace."""
@@ -90,15 +88,13 @@ class Namespace:
         thread.join()
         return results[0]
 
-    def swallow(self, port: int) -> None:
-        """Let every packet to and from a port vanish, without a word to either side."""
-        for end in ("dport", "sport"):
-            self._ip("rule", "add", "pref", "10", "ipproto", "tcp", end, str(port), "blackhole")
+    def swallow(self) -> None:
+        """Let every packet vanish. As on a real wire, sending succeeds and neither side is told."""
+        self._inside_run("tc", *_SWALLOW)
 
     def heal(self) -> None:
         """Undo `swallow`."""
-        for _ in range(2):
-            self._ip("rule", "del", "pref", "10")
+        self._inside_run("tc", "qdisc", "del", "dev", "lo", "root")
 
     def established(self, port: int) -> int:
         """Return how many connections to that port a client in the namespace believes to have."""

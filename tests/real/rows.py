@@ -22,6 +22,7 @@ SOAK: Final = bool(os.environ.get("EVENTER_SOAK"))
 WATCH_TIMES: Final = {
     "eventer.source.settings:StreamSettings.watch_timeout": [3, 5],
     "eventer.source.settings:StreamSettings.idle_margin": 2.0,
+    "eventer.source.settings:StreamSettings.deadline": 5.0,
 }
 """Length of a watch and patience beyond it, shortened from minutes to seconds (`Daemon.scaled`)."""
 

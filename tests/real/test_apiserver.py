@@ -110,7 +110,8 @@ async def test_w23_many_expire_at_once(planes: MakePlane, daemons: MakeDaemon) -
     await _expired(plane, expiring)
     last = await writer.create()
     await end_well(daemon, {last.uid: last})
-    assert len([sight for sight in daemon.sights() if sight.origin == "event"]) == 201
+    # The API server itself writes an Event or two when it starts; they are not counted here.
+    assert len([sight for sight in daemon.sights() if sight.entity in writer.truth]) == 201
 
 
 async def _expired(plane: ControlPlane, truths: list[Truth]) -> None:

@@ -145,7 +145,7 @@ async def test_proxy_passes_tls_and_freezes_after_a_count(plane: ControlPlane) -
 
 
 @pytest.mark.skipif(bool(netns.unavailable()), reason=netns.unavailable() or "available")
-async def test_swallowed_port_is_silent_and_heals(tmp_path: Path) -> None:
+async def test_swallowed_connection_is_silent_and_heals(tmp_path: Path) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             writer.write(line)
@@ -170,7 +170,7 @@ async def test_swallowed_port_is_silent_and_heals(tmp_path: Path) -> None:
         client.start()
         await until(lambda: client.tail() == "one", "the first answer")
         assert namespace.established(port) == 1
-        namespace.swallow(port)
+        namespace.swallow()
         await asyncio.to_thread(gate.write_text, "go on")
         await until(lambda: namespace.unanswered(port) == len("two\n"), "the bytes to vanish")
         assert namespace.established(port) == 1

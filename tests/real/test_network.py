@@ -13,6 +13,8 @@ from tests.real.rows import WATCH_TIMES, settled, source, truth_of, write
 
 KEEPALIVE = [["TCP_KEEPIDLE", 3], ["TCP_KEEPINTVL", 1], ["TCP_KEEPCNT", 3], ["TCP_USER_TIMEOUT", 6000]]
 
+DEADLINE = "eventer.source.settings:StreamSettings.deadline"
+
 
 async def test_w13_half_open(plane: ControlPlane, daemons: MakeDaemon) -> None:
     """W13. Every packet of the established stream vanishes, both ways; noticed by TCP keep-alive.
@@ -32,18 +34,22 @@ async def test_w13_half_open(plane: ControlPlane, daemons: MakeDaemon) -> None:
             daemon = daemons(
                 sources=[source(plane, server=f"https://127.0.0.1:{proxy.port}", namespaces=["w13"])],
                 netns=namespace.path,
-                scaled={"eventer.source.kube:_KEEPALIVE": KEEPALIVE},
+                scaled={"eventer.source.kube:_KEEPALIVE": KEEPALIVE, DEADLINE: 5.0},
             )
             daemon.launch()
             await write(writer, 20)
             await settled(writer.truth, daemon.sights)
             assert namespace.established(proxy.port) > 0
-            namespace.swallow(proxy.port)
+            namespace.swallow()
             await write(writer, 20)
-            await until(lambda: namespace.established(proxy.port) == 0, "the daemon to give the connection up")
+            await until(lambda: _down(daemon), "the daemon to notice")
             await write(writer, 20)
             namespace.heal()
             await _end(plane, daemon, writer)
+
+
+def _down(daemon: Daemon) -> bool:
+    return any(line.get("event") == "stream is down" for line in daemon.log())
 
 
 async def _with_proxy(plane: ControlPlane, daemons: MakeDaemon, writer: Writer) -> None:

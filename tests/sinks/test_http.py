@@ -177,6 +177,27 @@ async def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CANARY not in str(caught)
 
 
+async def test_refused_at_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        port = taken.getsockname()[1]
+
+        def two(*_: Any, **__: Any) -> Any:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in (1, 2)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", two)
+        caught = await failure(f"http://two.example:{port}/")
+    assert (type(caught), caught.reason) == (Retry, "refused")
+
+
+async def test_a_header_that_http_cannot_carry_is_rejected(far: FarSide) -> None:
+    async with client() as http:
+        with pytest.raises(Rejected) as caught:
+            await http.request("POST", far.url, b"", {"X-A": "a\nb: c"})
+    assert caught.value.reason == "protocol"
+    assert not far.requests
+
+
 async def test_an_answer_is_read_to_its_bound_only(far: FarSide) -> None:
     far.answer = Answer(200, b"x" * (4 * ANSWER_LIMIT))
     async with client() as http:
@@ -238,38 +259,41 @@ async def test_x5_only_a_good_certificate_of_a_trusted_issuer_is_taken(certifica
         assert not far.requests
 
 
-async def test_x5_old_tls_is_refused() -> None:
-    """X5: TLS 1.1 and older. Pythons that cannot speak it any more offer a handshake of their own."""
-    hello = asyncio.Event()
+class OldTls(FarSide):
+    """Answers a handshake as TLS 1.0 would; a Python of today cannot be made to."""
 
-    async def old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         record = await reader.readexactly(5)
         await reader.readexactly(int.from_bytes(record[3:5]))
-        # ServerHello of TLS 1.0: version, random, no session, one old cipher, no compression.
+        # ServerHello: version, random, no session, one old cipher, no compression.
         body = b"\x03\x01" + bytes(32) + b"\x00" + b"\x00\x2f" + b"\x00"
         message = b"\x02" + len(body).to_bytes(3) + body
         writer.write(b"\x16\x03\x01" + len(message).to_bytes(2) + message)
-        await writer.drain()
-        hello.set()
+        self.came.set()
         await reader.read()
-        writer.close()
+        return False
 
-    server = await asyncio.start_server(old, "127.0.0.1", 0)
-    async with server:
-        caught = await failure(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-    assert hello.is_set()
+
+async def test_x5_old_tls_is_refused() -> None:
+    """X5: TLS 1.1 and older."""
+    async with OldTls() as far:
+        caught = await failure(far.url.replace("http://", "https://"))
+    assert far.came.is_set()
     assert (type(caught), caught.reason) == (Retry, "tls")
 
 
-async def test_tls_to_a_server_that_has_none() -> None:
-    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+class NoTls(FarSide):
+    """Answers a TLS handshake as an HTTP server would."""
+
+    async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await reader.read()
-        writer.close()
+        return False
 
-    server = await asyncio.start_server(plain, "127.0.0.1", 0)
-    async with server:
-        caught = await failure(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+
+async def test_tls_to_a_server_that_has_none() -> None:
+    async with NoTls() as far:
+        caught = await failure(far.url.replace("http://", "https://"))
     assert (type(caught), caught.reason) == (Retry, "tls")
 
 

@@ -270,11 +270,11 @@ async def test_success_by_a_field(far: FarSide, body: bytes, ok: bool, otherwise
     ("field", "equals", "ok"),
     [
         ("data.items.0.ok", True, True),
+        ("data.none", "None", False),
+        ("data.missing", 0, False),
         ("data.items.0.ok", 1, False),
         ("data.items.1.ok", True, False),
         ("data.items.x.ok", True, False),
-        ("data.none", None, True),
-        ("data.missing", None, False),
         ("data.items.0.ok.deeper", True, False),
         ("data.name", "fine", True),
     ],

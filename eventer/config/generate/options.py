@@ -23,7 +23,7 @@ from eventer.values import Duration, Size
 
 __all__ = ["Option", "common_options", "example", "options", "own_options", "sample_kinds", "struct_of", "yaml_value"]
 
-_PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9/._-]*")
+_PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9/._-]*|\d+(?:ms|s|m|h|d)")
 _WORDS: Final = frozenset({"yes", "no", "on", "off", "true", "false", "null", "y", "n"})
 
 
@@ -124,11 +124,11 @@ def yaml_value(value: Any) -> str:
             return f"[{', '.join(yaml_value(item) for item in value)}]"
         case dict():
             return "{" + ", ".join(f"{yaml_value(key)}: {yaml_value(item)}" for key, item in value.items()) + "}"
-        case msgspec.Struct() if not hasattr(value, "parse"):
-            fields = zip(options(type(value)), msgspec.structs.astuple(value), strict=True)
-            return "{" + ", ".join(f"{option.name}: {yaml_value(item)}" for option, item in fields) + "}"
         case _ if hasattr(value, "parse"):
             return yaml_value(str(value))
+        case msgspec.Struct():
+            fields = zip(options(type(value)), msgspec.structs.astuple(value), strict=True)
+            return "{" + ", ".join(f"{option.name}: {yaml_value(item)}" for option, item in fields) + "}"
         case _:
             return str(value)
 
@@ -144,6 +144,8 @@ def example(option: Option, variable: str) -> str:
         return f"${{{variable}}}"
     if option.examples:
         return option.examples[0]
+    if option.name == "path" or option.name.endswith("_file"):
+        return f"/path/to/{option.name.removesuffix('_file').replace('path', 'file')}"
     words = choices(option.kind)
     return words[0] if words else "..."
 

@@ -65,10 +65,9 @@ def test_words_hold_no_address() -> None:
     key = aiohttp.client_reqrep.ConnectionKey("secret.example", 443, False, True, None, None, None)
     error = aiohttp.ClientConnectorError(key, OSError(111, "Connection refused"))
     assert words(error) == "connection refused"
-    assert words(aiohttp.InvalidURL("https://user:pw@host/?token=x")) == "InvalidUrlClientError" or "pw" not in words(
-        aiohttp.InvalidURL("https://user:pw@host/?token=x")
-    )
-    assert words(ssl.SSLError(1, "x")) != ""
+    assert "pw" not in words(aiohttp.InvalidURL("https://user:pw@host/?token=x"))
+    assert words(ssl.SSLError(1, "x"))
+    assert words(ssl.SSLCertVerificationError(1, "x"))
 
 
 @given(st.text(), st.text(), st.binary(max_size=100), st.integers(min_value=300, max_value=599))

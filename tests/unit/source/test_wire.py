@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_recorded_stream_holds_what_an_independent_count_found(api: Api) -> No
         assert [e.version for e in events] == sorted(e.version for e in events)
         assert events[0].count == row["first_count"]
         assert events[-1].count == row["final_count"]
-        rises = (b.count - a.count for a, b in zip(events, events[1:], strict=False))
+        rises = (b.count - a.count for a, b in pairwise(events))
         assert sum(max(rise, 0) for rise in rises) == row["positive_deltas"]
         assert (added[uid], len(events) - added[uid]) == (row["added"], row["modified"])
         assert arrivals.gone.count(uid) == row["deleted"]
@@ -257,7 +258,7 @@ def test_position_follows_the_stream_and_not_the_highest_version() -> None:
         line(metadata={"resourceVersion": str(1 << 48)}),
         line(metadata={"creationTimestamp": None}),
         line(metadata={"creationTimestamp": "yesterday"}),
-        line(metadata=None) if False else b'{"type":"ADDED","object":{"metadata":null}}\n',
+        b'{"type":"ADDED","object":{"metadata":null}}\n',
         line(message=5),
         line(count=10**30),
         line("DELETED", metadata={"uid": None}),

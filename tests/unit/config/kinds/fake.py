@@ -31,17 +31,17 @@ class Login(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class Config(SinkConfig, kw_only=True):
     token: Secret
     login: Login | None = None
-    keys: dict[str, Secret] = {}
+    keys: dict[str, Secret] = msgspec.field(default_factory=dict)
     count: Annotated[int, Meta(ge=1, le=10)] = 1
     ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     flag: bool = False
     colour: Colour = Colour.RED
     mode: Literal["fast", "safe"] = "safe"
     text: Annotated[str, Meta(max_length=5)] | None = None
-    tags: list[str] = []
-    pair: Annotated[list[str], Meta(max_length=2)] = []
+    tags: list[str] = msgspec.field(default_factory=list)
+    pair: Annotated[list[str], Meta(max_length=2)] = msgspec.field(default_factory=list)
     unique: frozenset[int] = frozenset()
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     equals: str | int | float | bool | None = None
     rules: Rule | list[Rule] | None = None
     layout: Any = None
