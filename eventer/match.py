@@ -145,7 +145,9 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     try:
         pattern = re.compile(text)
         nested = _nested(_parser.parse(text), inside=False)
-    except (re.error, RecursionError, OverflowError) as error:
+    except RecursionError:
+        raise ValueError("the regular expression is nested too deeply") from None
+    except (re.error, OverflowError) as error:
         raise ValueError(f"/{text}/ is no regular expression: {error}") from None
     if nested:
         raise ValueError(f"/{text}/ repeats a repeat, which can take for ever on a hostile text")

@@ -156,11 +156,14 @@ class SinkContext(msgspec.Struct, kw_only=True, frozen=True):
 class Sink(Protocol):
     """A destination. One task calls it; the methods never overlap."""
 
-    async def open(self, state: bytes | None) -> None:
+    async def open(self, state: bytes | None) -> bytes | None:
         """Get ready to send. Called again, with back-off, until it succeeds.
 
         Args:
-            state: what the last settled `send` returned; None at the first start.
+            state: what the last settled `send` or `open` returned; None at the first start.
+
+        Returns:
+            A state to be kept before the first send; None to keep what is there.
 
         Raises:
             Retry, Blocked: not now; the message says why.

@@ -13,8 +13,7 @@ That holds for what a crash can leave, which is little. Where more stands behind
 (a state directory restored from a backup), or the place is nowhere, nothing is cut: it is told, and
 events can be in the file twice.
 
-Before the journal has settled its first send there is no place to go back to: a kill in that
-moment leaves the first sends in the file twice.
+The first place is the file as `open` found it, kept before anything is sent.
 
 A rotation is one rename, to `<path>.<number>` with rising numbers; then a new file is begun. Every
 step can be the last before a crash: `open` undoes rotations newer than the settled place by
@@ -93,8 +92,11 @@ class Sink:
         self._told = False
         self._job: asyncio.Future[Any] | None = None
 
-    async def open(self, state: bytes | None) -> None:
+    async def open(self, state: bytes | None) -> bytes:
         """Open the file, cut off what was not settled, or without a state repair a torn last line.
+
+        Returns:
+            The place from which on everything is undone after a kill, until a send is settled.
 
         Raises:
             Blocked: the path cannot be used.
@@ -102,6 +104,7 @@ class Sink:
                 call then goes on with what is there).
         """
         await self._run(lambda: self._open(state))
+        return self._state()
 
     async def send(self, batch: Batch) -> Sent:
         """Append the events and return when they are on the disk.
@@ -115,7 +118,10 @@ class Sink:
         # Only this line moves `_length`: a send that failed or was cancelled is undone by the next.
         self._length, self._tail = await self._run(lambda: self._append(data))
         self._dirty = False
-        return Sent(state=msgspec.json.encode(Place(self._length, _digest(self._tail))))
+        return Sent(state=self._state())
+
+    def _state(self) -> bytes:
+        return msgspec.json.encode(Place(self._length, _digest(self._tail)))
 
     async def close(self) -> None:
         """Undo a send that was cancelled, and close the file."""

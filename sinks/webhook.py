@@ -70,6 +70,7 @@ class Config(SinkConfig, kw_only=True):
         Raises:
             ValueError: with the remedy.
         """
+        super().__post_init__()
         names = [name.lower() for name in self.headers]
         for name, value in self.headers.items():
             if not _TOKEN.fullmatch(name):

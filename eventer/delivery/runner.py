@@ -33,6 +33,9 @@ __all__ = ["Health", "Pace", "Runner", "Status"]
 
 RETRY_AFTER_MOST: Final = 3600.0
 """Seconds; a far side that asks for more is asked again after this."""
+SLACK: Final = 1.0
+"""Seconds beyond its time-out after which a sink is cancelled: it knows better words for what it
+was waiting for, and may return what it has sent already."""
 SHED_READ: Final = 5_000
 """Events in one read while letting go of a backlog."""
 TOLD_EVERY: Final = 10.0
@@ -120,10 +123,13 @@ class Runner:
     async def run(self) -> None:
         """Deliver until `stop`. Cancelling it is safe too: what is unsettled is sent again."""
         settlement = Settlement(self._journal, self.name, await self.begin(), self._clock)
+        opened = False
         try:
-            if await self._open(settlement.record.state):
-                while not self._stop.is_set():
+            while not self._stop.is_set():
+                if opened:
                     await self._step(settlement)
+                else:
+                    opened = await self._open(settlement)
             await settlement.done()
         finally:
             self.status.health = Health.STOPPED
@@ -143,23 +149,22 @@ class Runner:
             await self._journal.settle(self.name, record)
         return record
 
-    async def _open(self, state: bytes | None) -> bool:
-        """Open the sink, for as long as it takes. False when told to stop meanwhile."""
-        while not self._stop.is_set():
-            failure = await self._try_open(state)
-            if failure is None:
-                self._well()
-                return True
-            await self._fail(failure)
-        return False
-
-    async def _try_open(self, state: bytes | None) -> SinkError | None:
+    async def _open(self, settlement: Settlement) -> bool:
+        """Try once to open the sink; wait and let go of what must not wait longer if that fails."""
         try:
-            async with asyncio.timeout(self._config.timeout):
-                await self._sink.open(state)
-        except Exception as error:  # noqa: BLE001 - classified
-            return self._classify(error)
-        return None
+            async with asyncio.timeout(self._config.timeout + SLACK):
+                state = await self._sink.open(settlement.record.state)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - classified
+            await self._fail(self._classify(error))
+            while not self._stop.is_set() and settlement.cursor < self._journal.head:
+                if await self._read(settlement) is not None:
+                    break
+            return False
+        if state is not None and state != settlement.record.state:
+            await settlement.settle({}, (), state)
+            await settlement.done()
+        self._well()
+        return True
 
     async def _step(self, settlement: Settlement) -> None:
         """Read once and bring every event read to an outcome, or stop trying because told to."""
@@ -169,16 +174,8 @@ class Runner:
             await self._tell_shed()
             await self._wait_for_events(settlement)
             return
-        shedding = settlement.cursor < self._journal.shed_to
-        count = SHED_READ if shedding else self._config.batch.count
-        piece = await self._journal.read(settlement.cursor, count, self._config.batch.bytes)
-        if piece.lost:
-            await settlement.settle({Outcome.DROPPED: piece.lost})
-            return
-        expired = self._expired(piece)
-        if shedding or expired:
-            n = min(self._journal.shed_to - piece.first, len(piece.lines)) if shedding else expired
-            await self._let_go(settlement, piece.lines[:n], Outcome.DROPPED if shedding else Outcome.EXPIRED)
+        piece = await self._read(settlement)
+        if piece is None:
             return
         await self._tell_shed()
         self.status.oldest = piece.rows[0][1]
@@ -226,13 +223,30 @@ class Runner:
             n += count
         return n
 
-    async def _let_go(self, settlement: Settlement, lines: Sequence[bytes], outcome: Outcome) -> None:
-        batch, _ = self._wanted(lines)
-        outcomes = {Outcome.UNMATCHED: len(lines) - len(batch), outcome: len(batch)}
+    async def _read(self, settlement: Settlement) -> Slice | None:
+        """Read what comes next.
+
+        Returns:
+            None when it was settled without sending: too old, damaged, or the journal has no room.
+        """
+        over = self._journal.shed_to - settlement.cursor
+        count = SHED_READ if over > 0 else self._config.batch.count
+        piece = await self._journal.read(settlement.cursor, count, self._config.batch.bytes)
+        if piece.lost:
+            await settlement.settle({Outcome.DROPPED: piece.lost})
+            return None
+        n, outcome = min(over, len(piece.lines)), Outcome.DROPPED
+        if over <= 0:
+            n, outcome = self._expired(piece), Outcome.EXPIRED
+        if not n:
+            return piece
+        batch, _ = self._wanted(piece.lines[:n])
+        outcomes = {Outcome.UNMATCHED: n - len(batch), outcome: len(batch)}
         await settlement.settle({name: n for name, n in outcomes.items() if n})
         self._shed[outcome] += len(batch)
         if self._clock.monotonic() - self._told >= TOLD_EVERY:
             await self._tell_shed()
+        return None
 
     async def _tell_shed(self) -> None:
         """Say in the log and in a gap record what was let go since the last time."""
@@ -293,9 +307,9 @@ class Runner:
         failpoint.hit("delivery.send")
         result: Sent | SinkError
         try:
-            async with asyncio.timeout(self._config.timeout):
+            async with asyncio.timeout(self._config.timeout + SLACK):
                 result = await self._sink.send(batch)
-        except Exception as error:  # noqa: BLE001 - classified: nothing that a sink raises ends the loop
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - nothing that a sink raises ends the loop
             result = self._classify(error)
         failpoint.hit("delivery.sent")
         now = self.status.beat = self._clock.monotonic()
@@ -309,11 +323,14 @@ class Runner:
             self.status.attempts[f"{type(result).__name__.lower()}:{result.reason}"] += 1
         return result
 
-    def _classify(self, error: Exception) -> SinkError:
+    def _classify(self, error: Exception | asyncio.CancelledError) -> SinkError:
         if isinstance(error, SinkError):
             return error
         if isinstance(error, TimeoutError):
             return Retry(f"No answer within {self._config.timeout:g} s.", reason="timeout")
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error  # it is us who are cancelled, not something within the sink
         self._log.error("unexpected error in a sink; this is a bug", exc_info=error)
         return Retry(f"Unexpected {type(error).__name__} in the sink.", reason="unexpected")
 

@@ -163,8 +163,11 @@ class ApiServer:
         for writer in tuple(self._watches):
             writer.transport.abort()
 
-    def write_kubeconfig(self, path: Path, *, token: str | None = None, token_file: Path | None = None) -> Path:
+    def write_kubeconfig(
+        self, path: Path, *, token: str | None = None, token_file: Path | None = None, ca: Path | None = None
+    ) -> Path:
         """Write a kubeconfig for this server; return its path."""
+        cluster = {"server": self.url} | ({"certificate-authority": str(ca)} if ca is not None else {})
         user: dict[str, str] = {}
         if token_file is not None:
             user["tokenFile"] = str(token_file)
@@ -173,7 +176,7 @@ class ApiServer:
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "demo", "cluster": {"server": self.url}}],
+            "clusters": [{"name": "demo", "cluster": cluster}],
             "users": [{"name": "demo", "user": user}],
             "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "demo"}}],
             "current-context": "demo",

@@ -1,9 +1,9 @@
 """A recorded stream of Events, written into the fake API server again as if it happened now.
 
-The recording is the first minute of a real control plane's watch (kube-apiserver 1.35; two node pools,
-a crash-looping pod, a bad image, a full queue), without managedFields: 401 Events in 606 changes. It
-is never at its end: it begins again with new objects, and those of the round before expire meanwhile,
-as a real cluster's do.
+The recording is the first 50 seconds of a real control plane's watch (kube-apiserver 1.35; a crash-looping
+pod, a missing image, failing probes, pods without a node), without managedFields: 401 Events in 606
+changes. It is never at its end: it begins again with new objects, and those of the round before expire
+meanwhile, as a real cluster's do.
 """
 
 from __future__ import annotations

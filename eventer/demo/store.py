@@ -33,7 +33,7 @@ _RENAMED: Final = {
 }
 
 
-class Compacted(Exception):  # noqa: N818 - a state of the store, not a fault of the program
+class Compacted(Exception):
     """The version asked for is no longer in history."""
 
 

@@ -6,9 +6,10 @@ ids that a change must have and what the filter was told to drop.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -44,7 +45,7 @@ class Tally:
         self._file = file
         self._reasons = frozenset(left_out)
         self._decoder = msgspec.json.Decoder(_Line)
-        self._reading: Any = None
+        self._reading: BinaryIO | None = None
         self._open: dict[str, None] = {}
         self._done: dict[str, None] = {}
         self._torn = b""
@@ -87,7 +88,7 @@ class Tally:
         """Whether another file has the name by now. Asked before reading: what is open gets no more then."""
         if self._reading is None or not self._file.exists():
             return False
-        return not self._file.samefile(self._reading.fileno())
+        return not os.path.samestat(self._file.stat(), os.fstat(self._reading.fileno()))
 
     def _read(self) -> None:
         if self._reading is None:

@@ -7,6 +7,7 @@ kept in the file, so that the one below may be improved.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Sequence
 from typing import Final
@@ -63,20 +64,32 @@ def _dictionary() -> bytes:
 DICTIONARY: Final = _dictionary()
 
 
-def pack(lines: Sequence[bytes], dictionary: bytes) -> tuple[bytes, int]:
-    """Return the body of a row and its checksum (CRC-32)."""
+_PLACE: Final = struct.Struct("<qqd")
+
+
+def _checksum(body: bytes, first: int, n: int, at: float) -> int:
+    """CRC-32 over a body and the columns beside it: a row at a wrong offset would hide others."""
+    return zlib.crc32(body, zlib.crc32(_PLACE.pack(first, n, at)))
+
+
+def pack(lines: Sequence[bytes], first: int, at: float, dictionary: bytes) -> tuple[bytes, int]:
+    """Return the body of a row that begins at `first` and its checksum."""
     compressor = zlib.compressobj(1, zdict=dictionary)
     body = compressor.compress(b"\n".join(lines)) + compressor.flush()
-    return body, zlib.crc32(body)
+    return body, _checksum(body, first, len(lines), at)
 
 
-def unpack(body: bytes, crc: int, n: int, dictionary: bytes) -> list[bytes]:
+def unpack(body: bytes, crc: int, first: int, n: int, at: float, dictionary: bytes) -> list[bytes]:
     """Return the lines of a row.
 
     Raises:
-        Corrupt: the bytes are not the ones that were stored.
+        Corrupt: the row is not the one that was stored.
     """
-    if zlib.crc32(body) != crc:
+    try:
+        good = _checksum(body, first, n, at) == crc
+    except (struct.error, TypeError):  # a flipped bit can change a column's type as well
+        good = False
+    if not good:
         raise Corrupt("A stored batch of events fails its checksum.")
     try:
         lines = zlib.decompressobj(zdict=dictionary).decompress(body).split(b"\n")

@@ -16,9 +16,13 @@ from typing import Final
 
 from eventer.errors import DiskRefused, Locked
 
-__all__ = ["FILE", "lock", "prepare", "quarantine"]
+__all__ = ["FILE", "empty", "know", "known", "lock", "prepare", "quarantine"]
 
 FILE: Final = "journal.db"
+LOCK: Final = "lock"
+_PID: Final = 20
+"""Bytes of the lock file's first line, which is the holder's pid; the second says that there is a journal."""
+_KNOWN: Final = b"journal\n"
 NETWORK_FILE_SYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs", "lustre"}
 )
@@ -84,24 +88,46 @@ def lock(directory: Path) -> Iterator[None]:
         Locked: another process holds it; the message names its pid.
     """
     try:
-        fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise DiskRefused(f"The lock file in {directory} cannot be opened ({error.strerror}).") from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            holder = os.pread(fd, _PID, 0).decode(errors="replace").strip() or "unknown"
             raise Locked(
                 f"Another Eventer (pid {holder}) uses the state directory {directory}. "
                 "Stop it first, or give this one a state.path of its own."
             ) from None
+        except OSError as error:
+            raise DiskRefused(f"The state directory {directory} cannot be locked ({error.strerror}).") from error
         with contextlib.suppress(OSError):  # a full disk must not keep a daemon from draining
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(fd, f"{os.getpid():<{_PID - 1}}\n".encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+def known(directory: Path) -> bool:
+    """Whether a journal was made here before, be there a file now or not. Ask under the lock."""
+    with contextlib.suppress(OSError):
+        return (directory / LOCK).read_bytes()[_PID:] == _KNOWN
+    return False
+
+
+def know(directory: Path) -> None:
+    """Remember that a journal was made here."""
+    if not known(directory):
+        with contextlib.suppress(OSError), (directory / LOCK).open("r+b") as file:
+            file.seek(_PID)
+            file.write(_KNOWN)
+
+
+def empty(directory: Path) -> bool:
+    """Whether the database is missing, or a file without content."""
+    path = directory / FILE
+    return not path.exists() or not path.stat().st_size
 
 
 def quarantine(directory: Path, now: datetime) -> Path | None:
@@ -117,6 +143,7 @@ def quarantine(directory: Path, now: datetime) -> Path | None:
     stamp = now.strftime("%Y%m%dT%H%M%S.%f")
     for old in directory.glob(f"{FILE}.damaged-*"):
         old.unlink()
+    (directory / FILE).touch(mode=0o600)  # one that is gone altogether is damage, too, and must be told
     moved = None
     for suffix in ("", "-wal", "-shm"):
         source = directory / (FILE + suffix)

@@ -28,7 +28,7 @@ OWN: Final = StreamKey("", "own")
 FOLD_EVERY: Final = 30.0
 """Seconds after which changes are folded even if they are few; bounds what a start must read."""
 HOUSE_EVERY: Final = 1.0
-"""Seconds between rounds of trimming, folding and looking at the size."""
+"""Most seconds between rounds of trimming, folding and looking at the size."""
 _T = TypeVar("_T")
 
 
@@ -62,6 +62,7 @@ class Journal:
         self._waiters: list[asyncio.Future[None]] = []
         self._own = asyncio.Lock()
         self._bad_rows: set[int] = set()
+        self._found = state.head
         self._counted = state.head == 0
         self.head = state.head
         self.ledger = ledger.Ledger(state.overlays, state.stream_ids, state.low, self._writer.submit, self._on_reader)
@@ -72,6 +73,7 @@ class Journal:
         self.beat = clock.monotonic()
         self.commit_failures = 0
         self.damaged = asyncio.Event()
+        self._untidy = asyncio.Event()
         self.quarantined: Path | None = None
 
     @classmethod
@@ -92,12 +94,16 @@ class Journal:
         """
         files.prepare(directory)
         with files.lock(directory):
+            known = files.known(directory)
+            # SQLite would take an empty file for a new one, and delete the log beside it.
+            damaged = damaged or (known and files.empty(directory))
             quarantined = files.quarantine(directory, clock.now()) if damaged else None
             try:
-                connection, state = cls._open(directory)
+                connection, state = cls._open(directory, known=known and not damaged)
             except Corrupt:
                 quarantined = files.quarantine(directory, clock.now())
-                connection, state = cls._open(directory)
+                connection, state = cls._open(directory, known=False)
+            files.know(directory)
             journal = cls(connection, state, directory, max_size, clock)
             journal.quarantined = quarantined
             try:
@@ -108,18 +114,12 @@ class Journal:
                 connection.close()
 
     @staticmethod
-    def _open(directory: Path) -> tuple[sqlite3.Connection, schema.State]:
-        connection = None
+    def _open(directory: Path, *, known: bool) -> tuple[sqlite3.Connection, schema.State]:
+        connection = schema.connect(directory)
         try:
-            connection = schema.connect(directory)
-            return connection, schema.load(connection)
-        except (sqlite3.Error, OSError) as error:
-            if connection is not None:
-                connection.close()
-            raise schema.translate(error) from error
-        except Corrupt:
-            if connection is not None:
-                connection.close()
+            return connection, schema.load(connection, known=known)
+        except BaseException:
+            connection.close()
             raise
 
     async def close(self) -> None:
@@ -134,7 +134,7 @@ class Journal:
 
     async def set_cluster(self, name: str, record: ClusterRecord) -> None:
         """Store a cluster's uid and epoch."""
-        body, crc = schema.sealed(record)
+        body, crc = schema.sealed(record, name)
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR REPLACE INTO cluster VALUES (?, ?, ?)", (name, body, crc))
@@ -155,11 +155,13 @@ class Journal:
         if known is not None:
             return known
         record = StreamRecord()
-        body, crc = schema.sealed(record)
+        body, crc = schema.sealed(record, *key)
+        _, low_crc = schema.sealed(0, *key)
 
         def write(connection: sqlite3.Connection) -> int:
             cursor = connection.execute(
-                "INSERT INTO stream(cluster, scope, record, crc) VALUES (?, ?, ?, ?)", (*key, body, crc)
+                "INSERT INTO stream(cluster, scope, record, crc, low_crc) VALUES (?, ?, ?, ?, ?)",
+                (*key, body, crc, low_crc),
             )
             return int(cursor.lastrowid or 0)
 
@@ -192,7 +194,7 @@ class Journal:
             JournalError: nothing of it happened.
         """
         stream = await self._stream_id(key)
-        record_body, record_crc = schema.sealed(record)
+        record_body, record_crc = schema.sealed(record, *key)
         facts = ledger.encode_facts(changes) if changes else b""
         at = self._clock.now().timestamp()
         state = self._state
@@ -215,6 +217,8 @@ class Journal:
             state.streams[key] = record
             if changes:
                 self.ledger.note(key, changes, seq)
+                if self.ledger.unfolded(key) >= ledger.FOLD_AT:
+                    self._untidy.set()
             if lines:
                 self._ring.add(first, at, lines)
                 self.backlog += size
@@ -265,7 +269,11 @@ class Journal:
         if found.lost and cursor not in self._bad_rows:
             self._bad_rows.add(cursor)
             message = f"{found.lost} stored events are damaged on the disk and lost."
-            await self.record(own_record(self._clock.now(), "GapDamaged", message))
+            try:
+                await self.record(own_record(self._clock.now(), "GapDamaged", message))
+            except BaseException:
+                self._bad_rows.discard(cursor)  # nobody was told; the reader comes again
+                raise
         return found
 
     async def grown(self, cursor: int) -> None:
@@ -281,7 +289,7 @@ class Journal:
         The returned future is done when it is on the disk; a runner may send its next batch
         meanwhile. It raises JournalError when nothing of it happened.
         """
-        body, crc = schema.sealed(record)
+        body, crc = schema.sealed(record, name)
         at = self._clock.now().timestamp()
 
         def write(connection: sqlite3.Connection) -> None:
@@ -315,7 +323,10 @@ class Journal:
             Corrupt: the file is damaged; nothing can go on with it.
         """
         while True:
-            await self._clock.sleep(HOUSE_EVERY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HOUSE_EVERY):
+                    await self._untidy.wait()
+            self._untidy.clear()
             with contextlib.suppress(DiskRefused):
                 await self.tidy()
             self.beat = self._clock.monotonic()
@@ -324,7 +335,7 @@ class Journal:
         """One round of housekeeping."""
         settled = min((reader.cursor for reader in self.readers.values()), default=self.head)
         if not self._counted:
-            self.backlog += await self._on_reader(log.total)
+            self.backlog += await self._on_reader(lambda c: log.total(c, self._found))
             self._counted = True
         removed = log.TRIM
         while removed == log.TRIM:

@@ -27,6 +27,8 @@ CAPACITY: Final = 500_000
 """Entries of one stream before eviction; about 100 bytes each on disk."""
 FOLD_AT: Final = 10_000
 """Unfolded entries at which folding begins."""
+SAMPLED_FROM: Final = 50_000
+"""Entries above which one in 64 stands for all when the oldest are looked for."""
 SLICE: Final = 2_000
 """Entries in one commit of a fold: 30,000 at once held the writer for 80 ms."""
 
@@ -215,7 +217,9 @@ def _fold(cluster: str, stream: int, part: Sequence[tuple[str, Entry | None]], c
 
 
 def _threshold(stream: int, capacity: int, connection: sqlite3.Connection) -> int | None:
-    """Return the version up to which entries of a stream must go to leave 90 % of the capacity.
+    """Return the version up to which entries of a stream must go to leave about 90 % of the capacity.
+
+    Of a large table a sample is sorted (hashes are as good as random), not half a million rows.
 
     Returns:
         None while the stream has no more entries than its capacity.
@@ -223,11 +227,14 @@ def _threshold(stream: int, capacity: int, connection: sqlite3.Connection) -> in
     (entries,) = connection.execute("SELECT count(*) FROM ledger WHERE stream = ?", (stream,)).fetchone()
     if entries <= capacity:
         return None
-    row = connection.execute(
-        "SELECT version FROM ledger WHERE stream = ? ORDER BY version LIMIT 1 OFFSET ?",
-        (stream, entries - capacity * 9 // 10 - 1),
-    ).fetchone()
-    return int(row[0])
+    mask = 63 if entries > SAMPLED_FROM else 0
+    sample = [
+        version
+        for (version,) in connection.execute(
+            "SELECT version FROM ledger WHERE stream = ? AND hash & ? = 0 ORDER BY version", (stream, mask)
+        )
+    ]
+    return int(sample[len(sample) * (entries - capacity * 9 // 10) // entries - 1])
 
 
 def _evict(stream: int, version: int, connection: sqlite3.Connection) -> int:

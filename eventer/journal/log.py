@@ -30,7 +30,7 @@ def add(
     """
     last = connection.execute("SELECT first + n FROM log ORDER BY first DESC LIMIT 1").fetchone()
     first = int(last[0]) if last else head
-    body, crc = pack(lines, dictionary)
+    body, crc = pack(lines, first, at, dictionary)
     connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", (first, len(lines), stream, at, crc, body))
     return first, len(body)
 
@@ -50,14 +50,14 @@ def read(connection: sqlite3.Connection, dictionary: bytes, cursor: int, head: i
     )
     try:
         for first, n, at, crc, body in query:
-            if first + n <= cursor:
-                continue
             if first > end:
                 break
             try:
-                lines = unpack(body, crc, n, dictionary)
+                lines = unpack(body, crc, first, n, at, dictionary)
             except Corrupt:
                 break
+            if first + n <= cursor:  # the row before one that is missing
+                continue
             rows.append(Stored(first, at, lines, len(body)))
             end = first + n
             left -= sum(map(len, lines))
@@ -67,18 +67,9 @@ def read(connection: sqlite3.Connection, dictionary: bytes, cursor: int, head: i
         query.close()
     if rows:
         return gather(cursor, rows, count, room)
-    return Slice(first=cursor, lines=[], lost=_damaged(connection, cursor, head) - cursor)
-
-
-def _damaged(connection: sqlite3.Connection, cursor: int, head: int) -> int:
-    """Return where events can be read again, when those at the cursor cannot."""
-    holding = connection.execute(
-        "SELECT first + n FROM log WHERE first <= ? ORDER BY first DESC LIMIT 1", (cursor,)
-    ).fetchone()
-    if holding and holding[0] > cursor:
-        return int(holding[0])
+    # Where events can be read again. How many the damaged row held is not asked: that may be damaged too.
     (following,) = connection.execute("SELECT min(first) FROM log WHERE first > ?", (cursor,)).fetchone()
-    return head if following is None else int(following)
+    return Slice(first=cursor, lines=[], lost=(head if following is None else min(following, head)) - cursor)
 
 
 def trim(connection: sqlite3.Connection, settled: int) -> tuple[int, int]:
@@ -91,9 +82,10 @@ def trim(connection: sqlite3.Connection, settled: int) -> tuple[int, int]:
     return len(sizes), sum(size for (size,) in sizes)
 
 
-def total(connection: sqlite3.Connection) -> int:
-    """Return the bytes of all bodies. Walks the whole table: once, after a start."""
-    return int(connection.execute("SELECT coalesce(sum(length(body)), 0) FROM log").fetchone()[0])
+def total(connection: sqlite3.Connection, head: int) -> int:
+    """Return the bytes of all bodies before `head`. Walks the whole table: once, after a start."""
+    row = connection.execute("SELECT coalesce(sum(length(body)), 0) FROM log WHERE first < ?", (head,)).fetchone()
+    return int(row[0])
 
 
 def used(connection: sqlite3.Connection) -> int:

@@ -34,7 +34,8 @@ CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE cluster(name TEXT PRIMARY KEY, record BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE stream(
     id INTEGER PRIMARY KEY, cluster TEXT NOT NULL, scope TEXT NOT NULL,
-    record BLOB NOT NULL, crc INTEGER NOT NULL, low INTEGER NOT NULL DEFAULT 0, UNIQUE(cluster, scope));
+    record BLOB NOT NULL, crc INTEGER NOT NULL, low INTEGER NOT NULL DEFAULT 0, low_crc INTEGER NOT NULL,
+    UNIQUE(cluster, scope));
 CREATE TABLE log(
     first INTEGER PRIMARY KEY, n INTEGER NOT NULL, stream INTEGER NOT NULL, at REAL NOT NULL,
     crc INTEGER NOT NULL, body BLOB NOT NULL);
@@ -49,6 +50,9 @@ CREATE TABLE letter(
     due REAL, attempts INTEGER NOT NULL, reason TEXT NOT NULL, answer TEXT NOT NULL, event BLOB NOT NULL);
 CREATE INDEX letter_reader ON letter(reader, state);
 """
+
+SMALL: Final = ("meta", "cluster", "stream", "reader", "delta")
+"""Tables that every start checks whole. All others are found out when they are read."""
 
 _DISK: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
@@ -78,38 +82,43 @@ def connect(directory: Path) -> sqlite3.Connection:
 
     synchronous=FULL: a commit is on the disk when it returns (https://www.sqlite.org/pragma.html#pragma_synchronous);
     flat out it costs nothing visible, because commits are grouped.
+
+    Raises:
+        JournalError: it cannot be opened.
     """
     path = directory / FILE
-    path.touch(mode=0o600)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA cache_size=-4096")
-    connection.execute("PRAGMA temp_store=MEMORY")
+    try:
+        path.touch(mode=0o600)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    except (sqlite3.Error, OSError) as error:
+        raise translate(error) from error
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-4096", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error) from error
     return connection
 
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
-def sealed(record: msgspec.Struct) -> tuple[bytes, int]:
-    """Return a record as stored: JSON and its CRC-32."""
+def sealed(record: msgspec.Struct | int, *key: str) -> tuple[bytes, int]:
+    """Return a record as stored: JSON and the CRC-32 of that and of the key it is stored under."""
     body = msgspec.json.encode(record)
-    return body, zlib.crc32(body)
+    return body, zlib.crc32(body, zlib.crc32("\0".join(key).encode()))
 
 
-def unsealed(body: bytes, crc: int, type_: type[_Record], what: str) -> _Record:
+def unsealed(body: bytes, crc: int, type_: type[_Record], what: str, *key: str) -> _Record:
     """Return a stored record.
 
     Raises:
-        Corrupt: the checksum or the content is wrong; `what` says of which record.
+        Corrupt: checksum, key or content is wrong; `what` says of which kind of record.
     """
-    if not isinstance(body, bytes) or zlib.crc32(body) != crc:
-        raise Corrupt(f"The record of {what} fails its checksum.")
-    try:
-        return msgspec.json.decode(body, type=type_)
-    except msgspec.DecodeError as error:
-        raise Corrupt(f"The record of {what} cannot be read: {error}") from error
+    if not isinstance(body, bytes) or zlib.crc32(body, zlib.crc32("\0".join(key).encode())) != crc:
+        raise Corrupt(f"The record of the {what} {' '.join(key)} fails its checksum.")
+    return msgspec.json.decode(body, type=type_)
 
 
 class State(msgspec.Struct):
@@ -127,22 +136,47 @@ class State(msgspec.Struct):
     head: int
 
 
-def load(connection: sqlite3.Connection) -> State:
+def load(connection: sqlite3.Connection, *, known: bool = False) -> State:
     """Read the small records of a database, laying the tables first if it is new.
+
+    Args:
+        connection: from `connect`.
+        known: a journal was made here before, so that an empty database is one that lost its content.
 
     Raises:
         Newer: made by a version that this one cannot read.
-        Corrupt: a record fails its checksum, or the books do not balance.
-        sqlite3.Error: for `translate`.
+        Corrupt: the file is damaged, or the books do not balance.
+        DiskRefused: it cannot be read.
     """
+    try:
+        return _load(connection, known=known)
+    except (JournalError, MemoryError):
+        raise
+    except (sqlite3.Error, OSError) as error:
+        raise translate(error) from error
+    except Exception as error:
+        # Flipped bits change types and texts as well as numbers: what cannot be read is damaged.
+        raise Corrupt(f"The journal does not have the expected content: {type(error).__name__}.") from error
+
+
+def _load(connection: sqlite3.Connection, *, known: bool) -> State:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > READABLE:
         raise Newer(
             f"The journal was written by a newer Eventer (format {version}; this one reads up to {READABLE}). "
             "Run that version, or give this one a state.path of its own."
         )
+    if version < 0:
+        raise Corrupt("The journal's format is no number of ours.")
     if version == 0:
+        if known:
+            raise Corrupt("The journal has lost its content.")
         _create(connection)
+    for table in SMALL:
+        # A damaged page can hide rows from a query; this sees it.
+        for (fault,) in connection.execute(f"PRAGMA integrity_check({table})"):
+            if fault != "ok":
+                raise Corrupt(f"The table {table} is damaged: {fault}")
     meta = dict(connection.execute("SELECT name, value FROM meta"))
     if not {"instance", "dictionary"} <= meta.keys() or zlib.crc32(meta["dictionary"]) != meta.get("dictionary_crc"):
         raise Corrupt("The journal's own description is incomplete.")
@@ -150,26 +184,28 @@ def load(connection: sqlite3.Connection) -> State:
         instance=str(meta["instance"]),
         dictionary=meta["dictionary"],
         clusters={
-            name: unsealed(body, crc, ClusterRecord, f"cluster {name}")
+            name: unsealed(body, crc, ClusterRecord, "cluster", name)
             for name, body, crc in connection.execute("SELECT name, record, crc FROM cluster")
         },
         streams={},
         stream_ids={},
         low={},
         readers={
-            name: unsealed(body, crc, ReaderRecord, f"sink {name}")
+            name: unsealed(body, crc, ReaderRecord, "sink", name)
             for name, body, crc in connection.execute("SELECT name, record, crc FROM reader")
         },
         overlays={},
         head=0,
     )
-    for id_, cluster, scope, body, crc, low in connection.execute(
-        "SELECT id, cluster, scope, record, crc, low FROM stream"
+    for id_, cluster, scope, body, crc, low, low_crc in connection.execute(
+        "SELECT id, cluster, scope, record, crc, low, low_crc FROM stream"
     ):
         key = StreamKey(cluster, scope)
+        if sealed(low, *key)[1] != low_crc:
+            raise Corrupt(f"The low-water mark of the stream {cluster} {scope} fails its checksum.")
         state.stream_ids[key] = id_
         state.low[key] = low
-        state.streams[key] = unsealed(body, crc, StreamRecord, f"stream {cluster} {scope}")
+        state.streams[key] = unsealed(body, crc, StreamRecord, "stream", *key)
         state.head += state.streams[key].appended
     _check_books(connection, state)
     _load_deltas(connection, state)
@@ -215,6 +251,9 @@ def _check_books(connection: sqlite3.Connection, state: State) -> None:
     for key, stream in state.streams.items():
         if stream.received != stream.poison + stream.seen + stream.filtered + stream.appended:
             raise Corrupt(f"The books of stream {key.cluster} {key.scope} do not balance.")
+        cluster = state.clusters.get(key.cluster)
+        if stream.epoch > (cluster.epoch if cluster else 0):
+            raise Corrupt(f"The stream {key.cluster} {key.scope} is in an epoch that its cluster has not reached.")
     last = connection.execute("SELECT first, n FROM log ORDER BY first DESC LIMIT 1").fetchone()
     if last is not None and sum(last) != state.head:
         raise Corrupt(f"The log ends at {sum(last)}, its books at {state.head}.")

@@ -95,7 +95,8 @@ def words(error: BaseException) -> str:
         return f"TLS: {(getattr(error, 'reason', '') or 'error').replace('_', ' ').lower()}"
     if isinstance(error, OSError) and error.strerror:
         # asyncio puts the address into the text; getaddrinfo's errors have numbers of their own.
-        return (os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror).lower()
+        number = error.errno or 0
+        return (os.strerror(number) if number > 0 else error.strerror).lower()
     if isinstance(error, aiohttp.ClientError):
         return type(error).__name__
     return shorten(escape(redact(str(error))), 300) or type(error).__name__

@@ -119,7 +119,7 @@ def _refused(error: Refused) -> Verdict:
             cause=Cause.FORBIDDEN,
             after=error.after,
             patient=True,
-            blocked=f"{error} Grant the verbs list and watch on events to Eventer's service account.",
+            blocked=f"{error}. Grant the verbs list and watch on events to Eventer's service account.",
         )
     if status == 429:
         return Verdict(cause=Cause.THROTTLED, after=error.after)
@@ -129,6 +129,6 @@ def _refused(error: Refused) -> Verdict:
         return Verdict(
             cause=Cause.REJECTED,
             after=max(error.after or 0.0, PROBE_PERIOD),
-            blocked=f"{error} It refuses the request itself: check `api` and `namespaces` of this source.",
+            blocked=f"{error}. It refuses the request itself: check `api` and `namespaces` of this source.",
         )
     return Verdict(cause=Cause.SERVER, after=error.after)

@@ -71,7 +71,6 @@ class Relist:
             SourceError: the list was not completed; nothing is lost, the position is as before.
             JournalError: as `Target.take`.
         """
-        self._status.relists += 1
         for _ in range(PAGED_TRIES):
             try:
                 return await self._list(self._page)
@@ -110,6 +109,7 @@ class Relist:
                 break
             params["continue"] = page.more
         await target.flush()
+        self._status.relists += 1
         return items
 
     async def _take(self, page: Page, decoder: Decoder, seen_before: datetime | None) -> None:

@@ -109,6 +109,7 @@ class Stream:
         self._live: Reads | None = None
         self._interrupted = False
         self._rolled_back = False
+        self._began = clock.now().timestamp()
         self._audit: Audit | None = None
         self._audit_task: asyncio.Task[None] | None = None
         self._audit_due = clock.monotonic()
@@ -245,12 +246,14 @@ class Stream:
             self.status.poison += 1
             await target.take(Arrivals(events=[], added=[], poison=[line], size=len(line)))
         contact = target.contact
+        self._abandon_audit()
         items = await self._relist.run()
         now = self._clock.now()
         settings = self._settings
         if contact is not None and now.timestamp() - contact > settings.event_ttl * (1 - settings.gap_margin):
             since = datetime.fromtimestamp(contact, UTC)
-            cause = self.status.last_error or "Eventer was not running."
+            causes = ["Eventer was not running."] if contact < self._began else []
+            cause = " ".join([*causes, self.status.last_error]).strip()
             await target.record(gap_record(self._cluster_name, self._namespace, since, now, cause))
             await target.flush()
             self.status.gaps += 1
@@ -339,6 +342,12 @@ class Stream:
         self._spoiled = (self._target.position, count, error.line if isinstance(error, Garbled) else b"")
         if count >= self._settings.spoiled:
             self._must_list = True
+
+    def _abandon_audit(self) -> None:
+        """A list changes the ledger under an audit's hands; it begins anew after it."""
+        if self._audit_task is not None and not self._audit_task.done():
+            self._audit_task.cancel()
+            self._audit_due = self._clock.monotonic()
 
     async def _run_audit(self) -> None:
         status = self.status

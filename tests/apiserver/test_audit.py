@@ -128,3 +128,20 @@ async def test_stopping_stops_a_running_audit(world) -> None:
     await world.stop()
     await until(lambda: not world.server.faults.frozen_now)
     assert not [task for task in asyncio.all_tasks() if "_run_audit" in repr(task.get_coro())]
+
+
+async def test_a_list_during_an_audit_is_no_finding_and_the_audit_begins_anew(world) -> None:
+    for number in range(25):
+        world.server.create(f"e{number:02}")
+
+    async def listing() -> None:
+        world.server.patch("e00", count=5)
+        world.server.compact()
+        world.server.cut()
+        await until(lambda: world.status.relists == 2)
+
+    world.server.faults.add("audit", Fault(before=listing))
+    world.run(audit=True)
+    await until(lambda: world.status.audits == 1)
+    assert world.kinds().count("audit") == 2
+    assert not world.status.rollbacks and not world.status.audit_missed

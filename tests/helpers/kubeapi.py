@@ -16,7 +16,7 @@ import aiohttp
 __all__ = ["KubeApi", "Refusal"]
 
 
-class Refusal(Exception):  # noqa: N818 - it names what the server does, as eventer.errors does
+class Refusal(Exception):
     """The API answered with a status that is no success."""
 
     def __init__(self, status: int, body: str) -> None:

@@ -19,7 +19,7 @@ from eventer.event import Event
 from eventer.sink import Batch
 from eventer.values import Duration, Secret
 from sinks._http import AuthConfig, BasicConfig
-from sinks.webhook import Config, SuccessConfig
+from sinks.webhook import SuccessConfig
 from tests.helpers.farside import Answer, FarSide, Request
 from tests.helpers.sinks import CANARY, Harness, batch_of, make_event
 
@@ -343,41 +343,6 @@ async def test_a_secret_that_is_no_address_blocks(far: FarSide, tmp_path: Path) 
     with pytest.raises(Blocked, match="absent"):
         await sink.open(None)
     await sink.close()
-
-
-@pytest.mark.parametrize(
-    ("options", "remedy"),
-    [
-        ({"headers": {"X Team": "a"}}, "X-Team"),
-        ({"headers": {"Host": "a"}}, "leave it out"),
-        ({"headers": {"X-A": "a", "x-a": "b"}}, "leave it out"),
-        ({"headers": {"X-A": "a\r\nb"}}, "line break"),
-        ({"headers": {"Authorization": "x"}, "auth": AuthConfig(bearer=Secret.literal("x"))}, "leave one"),
-        ({"headers": {"X-A": "{{ event.reason }}"}}, "format: single"),
-        ({"headers": {"X-A": "{{ event.message }}"}, "format": "single"}, "line break"),
-        ({"headers": {"X-A": "{{ event.nothing }}"}, "format": "single"}, "event.reason"),
-        ({"template": "{{ event.reason"}, "raw"),
-        ({"template": '{"m": "{{ event.message }}"}'}, "tojson"),
-        ({"template": "{{ event.reason }}"}, "tojson"),
-        ({"template": "{{ event.__class__ }}"}, "unsafe"),
-    ],
-)
-def test_a_wrong_configuration_is_refused_with_a_remedy(options: dict[str, Any], remedy: str) -> None:
-    with pytest.raises(ValueError, match=remedy):
-        Config(kind="webhook", url=Secret.literal("http://h/"), **options)
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"bearer": Secret.literal("a"), "basic": BasicConfig(username="a", password=Secret.literal("b"))}]
-)
-def test_auth_is_one_of_two(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="one of bearer and basic"):
-        AuthConfig(**options)
-
-
-def test_a_user_name_holds_no_colon() -> None:
-    with pytest.raises(ValueError, match="colon"):
-        BasicConfig(username="a:b", password=Secret.literal("c"))
 
 
 async def test_s5_a_lost_answer_is_repeated_with_the_same_key(far: FarSide) -> None:

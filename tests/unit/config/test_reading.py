@@ -86,7 +86,7 @@ IN_A_SINK = [
     ("match: [{labels: shop}]", "match[0].labels", "labels takes a mapping", "labels: {team"),
     ("match: [{labels: {a: no}}]", "match[0].labels.a", "YAML reads no as", ""),
     ("match: [{name: '${NOPE}'}]", "match[0].name", "the variable NOPE is not set", ""),
-    (f'match: [{{name: "/{"(" * 300}{")" * 300}/"}}]', "match[0]", "nested too deeply", "simpler"),
+    (f'match: [{{name: "/{"(" * 300}{")" * 300}/"}}]', "match[0].name", "nested too deeply", "simpler"),
     ("batch: {count: 0}", "batch.count", "expected a whole number from 1 to 10000, got 0", ""),
     ("<<: [a]", "<<", "<< merges mappings only", "*name"),
     ("<<: a", "<<", "<< merges mappings only", "*name"),

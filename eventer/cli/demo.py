@@ -1,0 +1,107 @@
+"""`eventer demo`: the whole path at work, without a cluster, or on a real one without writing to it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from eventer.cli import COMMANDS
+from eventer.errors import ConfigError, EventerError
+
+__all__ = ["add_parser", "main"]
+
+_DESCRIPTION: Final = """\
+examples:
+  eventer demo
+  eventer demo --kubeconfig ~/.kube/config
+
+Needs no cluster: a small API server on this machine plays a recording of a real one, and Eventer
+exports it to a file and to the screen. With a kubeconfig it reads that cluster, and never writes to it.
+Ctrl-C ends it.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the command's options."""
+    parser = subparsers.add_parser(
+        "demo",
+        help=COMMANDS["demo"],
+        description=_DESCRIPTION,
+        epilog="exit codes: 0 ended by Ctrl-C and all was well, 1 something was not, 2 wrong usage",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="read this cluster instead of a recording")
+    parser.add_argument("--context", metavar="NAME", help="which context of the kubeconfig (default: its current one)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the demo until Ctrl-C or SIGTERM; a second one ends the process at once.
+
+    Returns:
+        0 if all that it claimed was true, 1 if not or if it could not run, 2 for wrong usage.
+    """
+    if args.context and not args.kubeconfig:
+        print("eventer demo: --context names a context of --kubeconfig FILE; give both", file=sys.stderr)
+        return 2
+    kubeconfig = args.kubeconfig and args.kubeconfig.expanduser().absolute()
+    if kubeconfig and not kubeconfig.is_file():
+        print(f"eventer demo: there is no kubeconfig at {kubeconfig}", file=sys.stderr)
+        return 1
+    directory = Path(tempfile.mkdtemp(prefix="eventer-demo-"))
+    well = False
+    closed: BrokenPipeError | None = None
+    try:
+        well = asyncio.run(_perform(directory, kubeconfig, args.context))
+    except* EventerError as failures:
+        _explain(failures)
+        shutil.rmtree(directory, ignore_errors=True)
+    except* BrokenPipeError:
+        closed = BrokenPipeError()
+    if closed is not None:
+        raise closed  # nobody looks any more: the caller ends quietly
+    return 0 if well else 1
+
+
+async def _perform(directory: Path, kubeconfig: Path | None, context: str | None) -> bool:
+    # Not at the top: `eventer --help` needs none of it.
+    from eventer.cli.check import wants_colour
+    from eventer.demo.screen import Screen
+    from eventer.demo.stage import Stage
+
+    screen = Screen(_write, colour=wants_colour(sys.stdout))
+    stage = Stage(directory, screen)
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)  # the next one has its default effect
+        stage.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    if kubeconfig is None:
+        return await stage.recorded()
+    return await stage.real(kubeconfig, context)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _explain(failures: BaseExceptionGroup[Any]) -> None:
+    """Say what failed, each with its remedy."""
+    for failure in failures.exceptions:
+        if isinstance(failure, BaseExceptionGroup):
+            _explain(failure)
+        elif isinstance(failure, ConfigError):
+            for fault in failure.faults:
+                print(f"eventer demo: {fault.message} {fault.remedy}", file=sys.stderr)
+        else:
+            print(f"eventer demo: {failure}", file=sys.stderr)
