@@ -139,30 +139,47 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     """Compile a regular expression, refusing the ones that can take exponential time.
 
     Raises:
-        ValueError: it is no regular expression, or it repeats what itself repeats without bound
-            (`(a+)+`), which takes `re` exponential time on texts that nearly match.
+        ValueError: it is no regular expression, or it repeats what itself repeats or can be read in
+            several ways (`(a+)+`, `(a|aa)+`), which takes `re` exponential time on texts that nearly
+            match.
     """
     try:
         pattern = re.compile(text)
-        nested = _nested(_parser.parse(text), inside=False)
+        nested = _ambiguous(_parser.parse(text), repeats=1)
     except RecursionError:
         raise ValueError("the regular expression is nested too deeply") from None
     except (re.error, OverflowError) as error:
         raise ValueError(f"/{text}/ is no regular expression: {error}") from None
     if nested:
-        raise ValueError(f"/{text}/ repeats a repeat, which can take for ever on a hostile text")
+        raise ValueError(f"/{text}/ repeats a repeat or a choice, which can take for ever on a hostile text")
     return pattern
 
 
-def _nested(node: Any, *, inside: bool) -> bool:
-    """Whether an unbounded repeat stands within another one."""
+def _ambiguous(node: Any, *, repeats: Any) -> bool:
+    """Whether a text can be cut in more than one way into rounds of a repeat.
+
+    Unbounded repeats within any repeat, and, within unbounded ones, also whatever has a choice: a
+    repeat that may be shorter (`(a?a)*`), and alternatives that can begin alike (`(a|aa)+`).
+
+    Args:
+        node: of the syntax tree of `re`.
+        repeats: most rounds of the repeats around it.
+    """
     if isinstance(node, _parser.SubPattern):
-        return any(_nested(item, inside=inside) for item in node)
+        return any(_ambiguous(item, repeats=repeats) for item in node)
     if isinstance(node, tuple) and len(node) == 2 and node[0] in (_parser.MAX_REPEAT, _parser.MIN_REPEAT):
-        unbounded = node[1][1] == _parser.MAXREPEAT
-        return (inside and unbounded) or _nested(node[1][2], inside=inside or unbounded)
+        least, most, inner = node[1]
+        if (most == _parser.MAXREPEAT and repeats > 1) or (least != most and repeats == _parser.MAXREPEAT):
+            return True
+        return _ambiguous(inner, repeats=max(most, repeats))
+    if isinstance(node, tuple) and len(node) == 2 and node[0] is _parser.BRANCH and repeats == _parser.MAXREPEAT:
+        firsts: list[Any] = [way[0] if len(way) else None for way in node[1][1]]
+        if any(first is None or first[0] is not _parser.LITERAL for first in firsts):
+            return True
+        if len({chr(first[1]).casefold() for first in firsts}) < len(firsts):
+            return True
     if isinstance(node, list | tuple):
-        return any(_nested(item, inside=inside) for item in node)
+        return any(_ambiguous(item, repeats=repeats) for item in node)
     return False
 
 

@@ -60,7 +60,7 @@ another contract is not loaded by mistake."""
 class BatchConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How many events go in one send."""
 
-    count: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    count: Annotated[int, Meta(ge=1, le=10_000)] = 2000
     """Most events in one send."""
     bytes: Size = Size(1 << 20)
     """Most bytes of encoded events in one send; a single larger event still goes alone."""

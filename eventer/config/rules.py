@@ -50,8 +50,6 @@ def read_rule(notes: Notes, node: Node, place: Place) -> Any:
     except RuleFault as error:
         for path, message, remedy in error.faults:
             _note(notes, pairs, (node, place), path, message, remedy)
-    except RecursionError:
-        notes.fault(node, place.path, "a regular expression is nested too deeply", "write a simpler one")
     return BAD if notes.failed(before) else rule
 
 

@@ -5,7 +5,6 @@ The names and what to do about them are in docs/operations.md.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -110,6 +109,7 @@ class Metrics:
         def gauge(name: str, text: str, value: float) -> None:
             gauges.setdefault(name, GaugeMetricFamily(name, text, labels=labels)).add_metric(where, value)
 
+        now = self._view.clock.now().timestamp()
         for key, stream in self._view.streams.items():
             where = [key.cluster, key.scope]
             status = stream.status
@@ -122,7 +122,7 @@ class Metrics:
             position = self._view.journal.stream(key).position
             gauge("eventer_watch_position", "resourceVersion up to which all is stored.", position or 0)
             if status.last_line is not None:
-                age = max(0.0, time.time() - status.last_line)
+                age = max(0.0, now - status.last_line)
                 gauge("eventer_watch_last_line_age_seconds", "Since the watch last brought a line.", age)
             for cause, n in status.ended.items():
                 count("eventer_watch_ended", "Ends of watches and lists by cause.", n, str(cause))
@@ -145,13 +145,15 @@ class Metrics:
             "eventer_sink_oldest_pending_seconds", "Age of the oldest event that waits for the sink.", labels=["sink"]
         )
         success = GaugeMetricFamily("eventer_sink_last_success_seconds", "Since the last success.", labels=["sink"])
+        clock = self._view.clock
+        now = clock.now().timestamp()
         for name, runner in self._view.runners.items():
             status = runner.status
             for result, n in status.attempts.items():
                 attempts.add_metric([name, result], n)
             for health in Health:
                 state.add_metric([name, str(health)], int(health is status.health))
-            oldest.add_metric([name], 0.0 if status.oldest is None else max(0.0, time.time() - status.oldest))
+            oldest.add_metric([name], 0.0 if status.oldest is None else max(0.0, now - status.oldest))
             if status.last_success is not None:
-                success.add_metric([name], time.monotonic() - status.last_success)
+                success.add_metric([name], max(0.0, clock.monotonic() - status.last_success))
         yield from (attempts, state, oldest, success)

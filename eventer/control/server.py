@@ -10,7 +10,7 @@ from aiohttp import web
 
 from eventer.control.metrics import Metrics
 from eventer.control.view import View
-from eventer.errors import DiskRefused, EventerError
+from eventer.errors import EventerError, JournalError
 
 __all__ = ["serve"]
 
@@ -35,7 +35,7 @@ async def serve(view: View, host: str, port: int) -> AsyncIterator[tuple[str, in
     async def get_metrics(_: web.Request) -> web.Response:
         try:
             body = await metrics.render()
-        except DiskRefused as error:
+        except JournalError as error:
             return web.Response(status=503, text=f"{error}\n")
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 

@@ -22,7 +22,7 @@ from eventer import failpoint
 from eventer.clock import Backoff, Clock
 from eventer.delivery.parts import Parts
 from eventer.delivery.settlement import Settlement
-from eventer.errors import Blocked, JournalError, Retry, SinkError
+from eventer.errors import Blocked, DiskRefused, JournalError, Retry, SinkError
 from eventer.event import Outcome, own_record
 from eventer.journal import Journal, ReaderRecord, Slice
 from eventer.match import Verdicts
@@ -126,14 +126,26 @@ class Runner:
         opened = False
         try:
             while not self._stop.is_set():
-                if opened:
-                    await self._step(settlement)
-                else:
-                    opened = await self._open(settlement)
+                try:
+                    if opened:
+                        await self._step(settlement)
+                    else:
+                        opened = await self._open(settlement)
+                except DiskRefused as error:  # what waits cannot be read just now
+                    await self._fail(Retry(str(error), reason="disk"))
+            await self._tell_shed()
             await settlement.done()
         finally:
             self.status.health = Health.STOPPED
-            await self._sink.close()
+            settlement.abandon()
+            await self._close()
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(self._config.timeout + SLACK):
+                await self._sink.close()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the books are closed: only told
+            self._log.warning("sink did not close", error=str(self._classify(error)))
 
     async def begin(self) -> ReaderRecord:
         """Return the reader's record, making it at the sink's first start.
@@ -278,21 +290,27 @@ class Runner:
             return
         result = await self._send(batch)
         if isinstance(result, Sent) and not result.failed:
+            duplicates = min(result.duplicates, len(batch))
             outcomes = {
                 Outcome.UNMATCHED: unmatched,
-                Outcome.DUPLICATE: result.duplicates,
-                Outcome.DELIVERED: len(batch) - result.duplicates,
+                Outcome.DUPLICATE: duplicates,
+                Outcome.DELIVERED: len(batch) - duplicates,
             }
             await settlement.settle({name: n for name, n in outcomes.items() if n}, (), result.state)
             return
         parts = Parts(piece.lines, wanted)
+        state: bytes | None = None
         while True:
+            if isinstance(result, Sent) and result.state is not None:
+                # Kept until the cursor moves: what an answer in between delivered may be settled
+                # later, by an answer that has no state.
+                state = result.state
             failure = parts.judge(result)
             decided, letters = parts.decided()
             for letter in letters:
                 self._log.warning("dead letter", reason=letter.reason, error=letter.answer)
             if decided:
-                await settlement.settle(decided, letters, result.state if isinstance(result, Sent) else None)
+                await settlement.settle(decided, letters, state)
             if parts.done:
                 return
             if failure is not None:
@@ -308,7 +326,10 @@ class Runner:
         result: Sent | SinkError
         try:
             async with asyncio.timeout(self._config.timeout + SLACK):
-                result = await self._sink.send(batch)
+                answer: object = await self._sink.send(batch)
+            if not isinstance(answer, Sent):
+                raise TypeError(f"send returned {type(answer).__name__}, no Sent")
+            result = answer
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - nothing that a sink raises ends the loop
             result = self._classify(error)
         failpoint.hit("delivery.sent")
@@ -341,7 +362,7 @@ class Runner:
         if (health, failure.reason) != (self.status.health, self.status.reason):
             self._log.warning("sink does not take events", state=health, reason=failure.reason, error=str(failure))
         self.status.health, self.status.reason, self.status.error = health, failure.reason, str(failure)
-        after = None if failure.after is None else min(max(failure.after, 0.0), RETRY_AFTER_MOST)
+        after = None if failure.after is None else min(max(0.0, failure.after), RETRY_AFTER_MOST)
         wait = (self._probe if blocked else self._retry).next(after)
         while wait > 0 and not self._stop.is_set():
             # In slices: the loop must be seen to live, and a backlog may have to be let go of.

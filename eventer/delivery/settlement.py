@@ -72,6 +72,11 @@ class Settlement:
         if self._writing is not None:
             await self._writing
 
+    def abandon(self) -> None:
+        """Try no longer to write what the disk refused. What has reached the journal is still written."""
+        if self._writing is not None:
+            self._writing.cancel()
+
     async def _write(self, letters: Sequence[Letter]) -> None:
         if self._writing is not None:
             await self._writing

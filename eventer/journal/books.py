@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -35,7 +34,7 @@ def read_books(directory: Path) -> Books:
         try:
             state = schema.load(connection)
             rows = connection.execute("SELECT reader, state, count(*) FROM letter GROUP BY reader, state").fetchall()
-        except sqlite3.Error as error:
+        except schema.FAILURES as error:
             raise schema.translate(error) from error
         finally:
             connection.close()

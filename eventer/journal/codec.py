@@ -1,4 +1,4 @@
-"""Bodies of log rows: encoded lines, compressed with a dictionary, with a checksum.
+"""What is stored, with checksums: bodies of log rows (compressed lines), and small records.
 
 zlib level 1 with a preset dictionary: single events shrink from 390 to 152 bytes, floods from 188
 to 117; level 0 is slower, because it writes more pages. The dictionary a file was made with is
@@ -10,11 +10,13 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
 
 from eventer.errors import Corrupt
 
-__all__ = ["DICTIONARY", "pack", "unpack"]
+__all__ = ["DICTIONARY", "pack", "sealed", "unpack", "unsealed"]
 
 _TAILS: Final = (
     '","labels":{"region":"',
@@ -98,3 +100,23 @@ def unpack(body: bytes, crc: int, first: int, n: int, at: float, dictionary: byt
     if len(lines) != n:
         raise Corrupt(f"A stored batch holds {len(lines)} events where {n} were written.")
     return lines
+
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+def sealed(record: msgspec.Struct | int, *key: str) -> tuple[bytes, int]:
+    """Return a record as stored: JSON and the CRC-32 of that and of the key it is stored under."""
+    body = msgspec.json.encode(record)
+    return body, zlib.crc32(body, zlib.crc32("\0".join(key).encode()))
+
+
+def unsealed(body: bytes, crc: int, type_: type[_Record], what: str, *key: str) -> _Record:
+    """Return a stored record.
+
+    Raises:
+        Corrupt: checksum, key or content is wrong; `what` says of which kind of record.
+    """
+    if not isinstance(body, bytes) or zlib.crc32(body, zlib.crc32("\0".join(key).encode())) != crc:
+        raise Corrupt(f"The record of the {what} {' '.join(key)} fails its checksum.")
+    return msgspec.json.decode(body, type=type_)

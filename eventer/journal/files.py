@@ -130,7 +130,7 @@ def empty(directory: Path) -> bool:
     return not path.exists() or not path.stat().st_size
 
 
-def quarantine(directory: Path, now: datetime) -> Path | None:
+def quarantine(directory: Path, now: datetime) -> Path:
     """Move the database and its side files out of the way, for a person to look at.
 
     The main file goes first: after a kill in between, what remains is a WAL without a database,
@@ -138,17 +138,20 @@ def quarantine(directory: Path, now: datetime) -> Path | None:
     that a failing disk cannot fill itself with them.
 
     Returns:
-        Where the database is now; None if there was none.
+        Where the database is now; an empty file if it was gone, because that must be told as well.
+
+    Raises:
+        DiskRefused: it cannot be moved.
     """
-    stamp = now.strftime("%Y%m%dT%H%M%S.%f")
-    for old in directory.glob(f"{FILE}.damaged-*"):
-        old.unlink()
-    (directory / FILE).touch(mode=0o600)  # one that is gone altogether is damage, too, and must be told
-    moved = None
-    for suffix in ("", "-wal", "-shm"):
-        source = directory / (FILE + suffix)
-        if source.exists():
-            target = directory / f"{FILE}.damaged-{stamp}{suffix}"
-            source.rename(target)
-            moved = moved or target
-    return moved
+    kept = directory / f"{FILE}.damaged-{now:%Y%m%dT%H%M%S.%f}"
+    try:
+        for old in directory.glob(f"{FILE}.damaged-*"):
+            old.unlink()
+        (directory / FILE).touch(mode=0o600)
+        for suffix in ("", "-wal", "-shm"):
+            source = directory / (FILE + suffix)
+            if source.exists():
+                source.rename(kept.with_name(kept.name + suffix))
+    except OSError as error:
+        raise DiskRefused(f"The damaged journal in {directory} cannot be set aside ({error.strerror}).") from error
+    return kept

@@ -17,6 +17,7 @@ from eventer.clock import Clock
 from eventer.errors import Corrupt, DiskRefused
 from eventer.event import Event, Outcome, encode_lines, own_record
 from eventer.journal import files, ledger, log, schema
+from eventer.journal.codec import sealed
 from eventer.journal.records import ClusterRecord, Letter, ReaderRecord, Slice, StreamKey, StreamRecord
 from eventer.journal.ring import Ring
 from eventer.journal.writer import Writer
@@ -66,7 +67,8 @@ class Journal:
         self._counted = state.head == 0
         self.head = state.head
         self.ledger = ledger.Ledger(state.overlays, state.stream_ids, state.low, self._writer.submit, self._on_reader)
-        self._folded_at = clock.monotonic()
+        # What was left unfolded may be of streams that are read no more: it goes first.
+        self._folded_at = clock.monotonic() - (FOLD_EVERY if state.overlays else 0.0)
         self.shed_to = 0
         self.used = 0
         self.backlog = 0
@@ -134,7 +136,7 @@ class Journal:
 
     async def set_cluster(self, name: str, record: ClusterRecord) -> None:
         """Store a cluster's uid and epoch."""
-        body, crc = schema.sealed(record, name)
+        body, crc = sealed(record, name)
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR REPLACE INTO cluster VALUES (?, ?, ?)", (name, body, crc))
@@ -155,8 +157,8 @@ class Journal:
         if known is not None:
             return known
         record = StreamRecord()
-        body, crc = schema.sealed(record, *key)
-        _, low_crc = schema.sealed(0, *key)
+        body, crc = sealed(record, *key)
+        _, low_crc = sealed(0, *key)
 
         def write(connection: sqlite3.Connection) -> int:
             cursor = connection.execute(
@@ -194,7 +196,7 @@ class Journal:
             JournalError: nothing of it happened.
         """
         stream = await self._stream_id(key)
-        record_body, record_crc = schema.sealed(record, *key)
+        record_body, record_crc = sealed(record, *key)
         facts = ledger.encode_facts(changes) if changes else b""
         at = self._clock.now().timestamp()
         state = self._state
@@ -289,7 +291,7 @@ class Journal:
         The returned future is done when it is on the disk; a runner may send its next batch
         meanwhile. It raises JournalError when nothing of it happened.
         """
-        body, crc = schema.sealed(record, name)
+        body, crc = sealed(record, name)
         at = self._clock.now().timestamp()
 
         def write(connection: sqlite3.Connection) -> None:
@@ -356,7 +358,7 @@ class Journal:
         def run() -> _T:
             try:
                 return work(self._read_connection)
-            except (sqlite3.Error, OSError) as error:
+            except schema.FAILURES as error:
                 raise schema.translate(error) from error
 
         try:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from eventer.event import version_of
+from eventer.journal.codec import sealed
 from eventer.journal.records import Entry, StreamKey, StreamRecord
 
 __all__ = ["CAPACITY", "FOLD_AT", "Changes", "Ledger", "Overlay", "decode_facts", "encode_facts"]
@@ -84,20 +85,12 @@ class Overlay:
     def __len__(self) -> int:
         return len(self.gathering) + len(self.folding)
 
-    def split(self, entities: Iterable[str]) -> tuple[dict[str, Entry], list[str]]:
-        """Answer from memory; return also the entities that the table must answer."""
-        known: dict[str, Entry] = {}
-        asked: list[str] = []
-        for entity in entities:
-            for layer in (self.gathering, self.folding):
-                if entity in layer:
-                    entry = layer[entity]
-                    if entry is not None:
-                        known[entity] = entry
-                    break
-            else:
-                asked.append(entity)
-        return known, asked
+    def __contains__(self, entity: str) -> bool:
+        return entity in self.gathering or entity in self.folding
+
+    def get(self, entity: str) -> Entry | None:
+        """Return what is known of an entity that is in it; None where it was deleted."""
+        return self.gathering[entity] if entity in self.gathering else self.folding[entity]
 
 
 class Ledger:
@@ -146,12 +139,16 @@ class Ledger:
         Raises:
             JournalError: the file cannot be read.
         """
+        overlays = [overlay for other, overlay in self._overlays.items() if other.cluster == key.cluster and overlay]
         known: dict[str, Entry] = {}
-        asked = list(entities)
-        for other, overlay in self._overlays.items():
-            if asked and other.cluster == key.cluster and len(overlay):
-                found, asked = overlay.split(asked)
-                known.update(found)
+        asked: list[str] = []
+        for entity in entities:
+            found = [overlay.get(entity) for overlay in overlays if entity in overlay]
+            if not found:
+                asked.append(entity)
+            elif None not in found:  # a deleted uid never comes back
+                # Several where namespaces were read by other streams before the last start.
+                known[entity] = max(entry for entry in found if entry is not None)
         if asked:
             known.update(await self._read(functools.partial(_look_up, key.cluster, asked)))
         return known
@@ -180,13 +177,13 @@ class Ledger:
         version = await self._read(functools.partial(_threshold, stream, CAPACITY))
         if version is None:
             return
-        version = min(version, highest)
+        # In memory first, since all up to the position is in the log: a look-up must not find the
+        # entries gone and the mark still low.
+        low = self._low[key] = max(self._low[key], min(version, highest))
+        _, crc = sealed(low, *key)
         removed = SLICE
         while removed == SLICE:
-            removed = await self._submit(
-                functools.partial(_evict, stream, version),
-                lambda _: self._low.update({key: max(self._low[key], version)}),
-            )
+            removed = await self._submit(functools.partial(_evict, stream, low, crc))
 
 
 def _look_up(cluster: str, entities: Sequence[str], connection: sqlite3.Connection) -> dict[str, Entry]:
@@ -200,14 +197,16 @@ def _look_up(cluster: str, entities: Sequence[str], connection: sqlite3.Connecti
         "ON l.cluster = ? AND l.entity = j.value",
         (msgspec.json.encode(entities).decode(), cluster),
     )
-    return {entity: Entry(version, total, hash_) for entity, version, total, hash_ in rows}
+    # A damaged entry may hold anything. What does not look like one is not known: better twice than never.
+    return {row[0]: Entry(*row[1:]) for row in rows if all(type(number) is int for number in row[1:])}
 
 
 def _fold(cluster: str, stream: int, part: Sequence[tuple[str, Entry | None]], connection: sqlite3.Connection) -> None:
-    """Bring one sorted slice of changes into the table."""
+    """Bring one sorted slice of changes into the table, unless it knows newer ones by another stream."""
     connection.executemany(
         "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET stream = excluded.stream, "
-        "version = excluded.version, count = excluded.count, hash = excluded.hash",
+        "version = excluded.version, count = excluded.count, hash = excluded.hash "
+        "WHERE excluded.version >= version OR typeof(version) <> 'integer'",
         [(cluster, entity, stream, *entry) for entity, entry in part if entry is not None],
     )
     connection.executemany(
@@ -237,15 +236,15 @@ def _threshold(stream: int, capacity: int, connection: sqlite3.Connection) -> in
     return int(sample[len(sample) * (entries - capacity * 9 // 10) // entries - 1])
 
 
-def _evict(stream: int, version: int, connection: sqlite3.Connection) -> int:
+def _evict(stream: int, low: int, crc: int, connection: sqlite3.Connection) -> int:
     """Raise the low-water mark and remove one slice of what lies under it.
 
     Returns:
         Entries removed; fewer than a slice means that it is done.
     """
-    connection.execute("UPDATE stream SET low = max(low, ?) WHERE id = ?", (version, stream))
+    connection.execute("UPDATE stream SET low = ?, low_crc = ? WHERE id = ?", (low, crc, stream))
     return connection.execute(
         "DELETE FROM ledger WHERE (cluster, entity) IN "
         "(SELECT cluster, entity FROM ledger WHERE stream = ? AND version <= ? LIMIT ?)",
-        (stream, version, SLICE),
+        (stream, low, SLICE),
     ).rowcount

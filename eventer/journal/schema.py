@@ -11,17 +11,17 @@ import secrets
 import sqlite3
 import zlib
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from eventer.errors import Corrupt, DiskRefused, JournalError, Newer
-from eventer.journal.codec import DICTIONARY
+from eventer.journal.codec import DICTIONARY, sealed, unsealed
 from eventer.journal.files import FILE
 from eventer.journal.ledger import Overlay, decode_facts
 from eventer.journal.records import ClusterRecord, ReaderRecord, StreamKey, StreamRecord
 
-__all__ = ["State", "connect", "load", "sealed", "translate", "unsealed"]
+__all__ = ["FAILURES", "State", "connect", "load", "translate"]
 
 VERSION: Final = 1
 """PRAGMA user_version. A minor version adds columns and tables only, so that the one before can
@@ -58,7 +58,11 @@ _DISK: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQL
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
 
 
-def translate(error: sqlite3.Error | OSError) -> JournalError:
+FAILURES: Final = (sqlite3.Error, OSError, UnicodeDecodeError)
+"""What working with a database can raise; the last where a message quotes a damaged schema."""
+
+
+def translate(error: sqlite3.Error | OSError | UnicodeDecodeError) -> JournalError:
     """Turn what SQLite or the system raised into our tree.
 
     Whatever is neither the disk's refusal nor known damage is damage too: an operation of ours
@@ -90,35 +94,15 @@ def connect(directory: Path) -> sqlite3.Connection:
     try:
         path.touch(mode=0o600)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
-    except (sqlite3.Error, OSError) as error:
+    except FAILURES as error:
         raise translate(error) from error
     try:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-4096", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
-    except sqlite3.Error as error:
+    except FAILURES as error:
         connection.close()
         raise translate(error) from error
     return connection
-
-
-_Record = TypeVar("_Record", bound=msgspec.Struct)
-
-
-def sealed(record: msgspec.Struct | int, *key: str) -> tuple[bytes, int]:
-    """Return a record as stored: JSON and the CRC-32 of that and of the key it is stored under."""
-    body = msgspec.json.encode(record)
-    return body, zlib.crc32(body, zlib.crc32("\0".join(key).encode()))
-
-
-def unsealed(body: bytes, crc: int, type_: type[_Record], what: str, *key: str) -> _Record:
-    """Return a stored record.
-
-    Raises:
-        Corrupt: checksum, key or content is wrong; `what` says of which kind of record.
-    """
-    if not isinstance(body, bytes) or zlib.crc32(body, zlib.crc32("\0".join(key).encode())) != crc:
-        raise Corrupt(f"The record of the {what} {' '.join(key)} fails its checksum.")
-    return msgspec.json.decode(body, type=type_)
 
 
 class State(msgspec.Struct):
@@ -152,7 +136,7 @@ def load(connection: sqlite3.Connection, *, known: bool = False) -> State:
         return _load(connection, known=known)
     except (JournalError, MemoryError):
         raise
-    except (sqlite3.Error, OSError) as error:
+    except FAILURES as error:
         raise translate(error) from error
     except Exception as error:
         # Flipped bits change types and texts as well as numbers: what cannot be read is damaged.

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from eventer import failpoint
-from eventer.journal.schema import translate
+from eventer.journal.schema import FAILURES, translate
 from eventer.observe.metrics import COMMIT_SECONDS
 
 __all__ = ["Operation", "Writer"]
@@ -97,7 +97,7 @@ class Writer:
             failpoint.hit("journal.commit")
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - told to every caller of the group
-            failure = translate(error) if isinstance(error, sqlite3.Error | OSError) else error
+            failure = translate(error) if isinstance(error, FAILURES) else error
             if not self._undone():
                 failure = translate(sqlite3.OperationalError("a failed transaction cannot be undone"))
             return [(item, failure) for item in group]

@@ -145,3 +145,17 @@ async def test_a_list_during_an_audit_is_no_finding_and_the_audit_begins_anew(wo
     await until(lambda: world.status.audits == 1)
     assert world.kinds().count("audit") == 2
     assert not world.status.rollbacks and not world.status.audit_missed
+
+
+async def test_what_is_still_on_its_way_through_the_watch_is_no_miss(world) -> None:
+    async def write() -> None:
+        world.server.create("on-its-way")
+
+    world.server.faults.add("watch", Fault(freeze_after=0))
+    world.server.faults.add("audit", Fault(before=write))
+    world.run(audit=True)
+    await until(lambda: world.status.audits == 1)
+    assert world.server.faults.frozen_now
+    assert not world.status.audit_missed
+    world.server.faults.thaw()
+    await world.arrived("on-its-way")

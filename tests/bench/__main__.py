@@ -122,7 +122,9 @@ class Bench:
         reader.wait()
         return seconds / n * 1e6, n / wall
 
-    def daemon(self, sinks: dict[str, object], rules: list[object] | None = None, flags: tuple[str, ...] = ()) -> Daemon:
+    def daemon(
+        self, sinks: dict[str, object], rules: list[object] | None = None, flags: tuple[str, ...] = ()
+    ) -> Daemon:
         return Daemon(self, sinks, rules or [], flags)
 
 
@@ -175,7 +177,9 @@ class Daemon:
         shutil.rmtree(self.dir)
 
 
-def flat_out(bench: Bench, n: int, sinks: dict[str, object], rules: list[object] | None = None, flags: tuple[str, ...] = ()) -> tuple[float, float, float]:
+def flat_out(
+    bench: Bench, n: int, sinks: dict[str, object], rules: list[object] | None = None, flags: tuple[str, ...] = ()
+) -> tuple[float, float, float]:
     """Microseconds of CPU an event, events/s and peak MiB of the whole path for n events at once."""
     bench.fresh()
     daemon = bench.daemon(sinks, rules, flags)
@@ -215,7 +219,9 @@ def sinks_of(bench: Bench, where: Path) -> dict[str, dict[str, object]]:
 
 
 def flat(bench: Bench, n: int, rounds: int, *, what: str) -> None:
-    say(f"\n| {what}, {n:,} events | CPU µs/event | events/s | read + decode ÷ path | peak MiB |\n|---|---|---|---|---|")
+    say(
+        f"\n| {what}, {n:,} events | CPU µs/event | events/s | read + decode ÷ path | peak MiB |\n|---|---|---|---|---|"
+    )
     bases: list[tuple[float, ...]] = []
     results: dict[str, list[tuple[float, ...]]] = {}
     for _ in range(rounds):  # in turn, so that what else the machine does meets all alike
@@ -248,7 +254,9 @@ def latency(bench: Bench) -> None:
         used = cpu(daemon.process.pid) - before
         delays = sorted(float(x) * 1000 for x in bench.received()["delays"])  # type: ignore[attr-defined]
         assert len(delays) == n, f"{len(delays)} of {n} arrived"
-        say(f"| {rate} events/s | {delays[n // 2]:.1f} | {delays[n * 99 // 100]:.1f} | {delays[-1]:.1f} | {used / n * 1e6:.0f} |")
+        say(
+            f"| {rate} events/s | {delays[n // 2]:.1f} | {delays[n * 99 // 100]:.1f} | {delays[-1]:.1f} | {used / n * 1e6:.0f} |"
+        )
         daemon.stop()
 
 
@@ -259,7 +267,9 @@ def idle_and_backlog(bench: Bench, n: int) -> None:
     daemon = bench.daemon({**where, "hook": {"kind": "webhook", "url": f"http://127.0.0.1:{bench.hook_port}/"}})
     began = cpu(daemon.process.pid)
     time.sleep(30)
-    say(f"| idle after 30 s ({(cpu(daemon.process.pid) - began) / 30:.2%} of a core) | {memory(daemon.process.pid):.0f} |")
+    say(
+        f"| idle after 30 s ({(cpu(daemon.process.pid) - began) / 30:.2%} of a core) | {memory(daemon.process.pid):.0f} |"
+    )
     daemon.stop()
     bench.fresh()
     daemon = bench.daemon({"hook": {"kind": "webhook", "url": f"http://127.0.0.1:{free_port()}/"}})
@@ -274,10 +284,16 @@ def idle_and_backlog(bench: Bench, n: int) -> None:
     daemon.process.kill()
     daemon.process.wait()
     began = time.perf_counter()
-    daemon.config.write_text(daemon.config.read_text().replace(str(json.loads(daemon.config.read_text())["sinks"]["hook"]["url"]), f"http://127.0.0.1:{bench.hook_port}/"))
+    daemon.config.write_text(
+        daemon.config.read_text().replace(
+            str(json.loads(daemon.config.read_text())["sinks"]["hook"]["url"]), f"http://127.0.0.1:{bench.hook_port}/"
+        )
+    )
     daemon.start()
     daemon.wait(n)
-    say(f"| peak while it is delivered after kill -9, start to end {time.perf_counter() - began:.1f} s | {memory(daemon.process.pid, 'VmHWM'):.0f} |")
+    say(
+        f"| peak while it is delivered after kill -9, start to end {time.perf_counter() - began:.1f} s | {memory(daemon.process.pid, 'VmHWM'):.0f} |"
+    )
     daemon.stop()
 
 
@@ -289,7 +305,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     what = args.what or ["flat", "rules", "sync", "latency", "memory"]
-    say(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}")
+    say(
+        f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
+    )
     bench = Bench()
     try:
         if "flat" in what:

@@ -31,10 +31,10 @@ EVENT = (
     '"count":1,"type":"{type}","eventTime":null,"reportingComponent":"kubelet","reportingInstance":"node-{ns}"}}}}\n'
 )
 KINDS = (
-    ("Normal", "Pulled", "Successfully pulled image \\\"registry.example.com/shop/web:1.{i}\\\" in 1.{ns}s."),
+    ("Normal", "Pulled", 'Successfully pulled image \\"registry.example.com/shop/web:1.{i}\\" in 1.{ns}s.'),
     ("Warning", "BackOff", "Back-off restarting failed container app in pod web-{i}_shop-{ns}({uid})"),
     ("Normal", "Scheduled", "Successfully assigned shop-{ns}/web-{i} to node-{ns}"),
-    ("Warning", "Unhealthy", "Readiness probe failed: Get \\\"http://10.0.{ns}.7:8080/ready\\\": connection refused {i}"),
+    ("Warning", "Unhealthy", 'Readiness probe failed: Get \\"http://10.0.{ns}.7:8080/ready\\": connection refused {i}'),
 )
 
 
@@ -100,7 +100,9 @@ class Api:
                 path, _, query = target.partition("?")
                 options = dict(item.partition("=")[::2] for item in query.split("&") if item)
                 if "watch" in options:
-                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    writer.write(
+                        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    )
                     self.watchers.append(writer)
                     await reader.read()
                     self.watchers.remove(writer)
@@ -116,7 +118,10 @@ class Api:
                     body = b'{"kind":"EventList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}'
                 elif path.endswith("/kube-system"):
                     body = b'{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"kube-system","uid":"u-1","resourceVersion":"1"}}'
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+                    + body
+                )
 
 
 class Receiver:

@@ -26,6 +26,8 @@ class MemoryTarget:
         self.blocks: list[Arrivals] = []
         self.refuse = 0
         """How many of the next takes fail, as on a full disk."""
+        self.hold = False
+        """Take blocks and commit none of them, as while a disk hangs."""
         self._position: int | None = None
         self._position_epoch = 0
 
@@ -44,6 +46,8 @@ class MemoryTarget:
             raise JournalError("The disk is full.")
         assert len(arrivals.events) == len(arrivals.added)
         self.blocks.append(arrivals)
+        if self.hold:
+            return
         for event in arrivals.events:
             known = event.version <= self.ledger.get(event.entity, -1)
             if not (known and arrivals.listed):

@@ -21,6 +21,8 @@ from tests.helpers.process import Child
 from tests.real.controlplane import ControlPlane
 from tests.real.parts.build import missing
 
+pytest.register_assert_rewrite("tests.real.rows")  # its asserts explain themselves like those of tests
+
 MakePlane = Callable[..., Awaitable[ControlPlane]]
 MakeDaemon = Callable[..., Daemon]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from tests.helpers.daemon import Daemon
 from tests.helpers.receiver import Receiver
@@ -13,57 +15,61 @@ from tests.real.conftest import MakeDaemon, MakePlane
 from tests.real.controlplane import ControlPlane
 from tests.real.rows import end_well, scale, settled, source, truth_of, webhook
 
+Fault = Callable[[random.Random], Coroutine[Any, Any, None]]
 SEED = int(os.environ.get("EVENTER_CHAOS_SEED", "2026"))
 
 
 class Chaos:
-    """Breaks one thing after the other for a while, and repairs everything at its end."""
+    """Breaks cluster, daemon and sink at the same time, each by a schedule of its own."""
 
     def __init__(self, plane: ControlPlane, daemon: Daemon, receiver: Receiver) -> None:
         self._plane = plane
         self._daemon = daemon
         self._receiver = receiver
-        self._dice = random.Random(SEED)
         self.done: list[str] = []
 
     async def run(self, seconds: float) -> None:
-        """Break and repair."""
-        faults = [self.kill_apiserver, self.freeze_apiserver, self.kill_daemon, self.kill_daemon, self.kill_sink]
+        """Break and repair for so long, and leave everything repaired."""
+        async with asyncio.TaskGroup() as group:
+            for number, faults in enumerate(
+                ([self.kill_apiserver, self.freeze_apiserver], [self.kill_daemon], [self.refuse, self.hang])
+            ):
+                group.create_task(self._break(faults, random.Random(SEED + number), seconds))
+
+    async def _break(self, faults: Sequence[Fault], dice: random.Random, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while loop.time() < end:
             # Each fault comes once before any comes again, so that no seed leaves one out.
-            for fault in self._dice.sample(faults, len(faults)):
+            for fault in dice.sample(faults, len(faults)):
+                await asyncio.sleep(dice.uniform(0.5, 4.0))
                 self.done.append(fault.__name__)
-                await fault()
-                await self._pause(0.2, 2.0)
+                await fault(dice)
 
-    async def _pause(self, least: float, most: float) -> None:
-        await asyncio.sleep(self._dice.uniform(least, most))
-
-    async def kill_apiserver(self) -> None:
+    async def kill_apiserver(self, dice: random.Random) -> None:
         self._plane.kill_apiserver()
-        await self._pause(0.0, 2.0)
+        await asyncio.sleep(dice.uniform(0.0, 2.0))
         await self._plane.start_apiserver()
 
-    async def freeze_apiserver(self) -> None:
+    async def freeze_apiserver(self, dice: random.Random) -> None:
         self._plane.freeze()
-        await self._pause(1.0, 5.0)
+        await asyncio.sleep(dice.uniform(1.0, 6.0))
         self._plane.thaw()
 
-    async def kill_daemon(self) -> None:
+    async def kill_daemon(self, dice: random.Random) -> None:
         self._daemon.kill9()
         assert self._daemon.journal().faults() == []
-        await self._pause(0.0, 4.0)
+        await asyncio.sleep(dice.uniform(0.0, 4.0))
         self._daemon.launch()
 
-    async def kill_sink(self) -> None:
-        if self._dice.random() < 0.5:
-            self._receiver.status = 503
-        else:
-            self._receiver.answering.clear()
-        await self._pause(2.0, 6.0)
+    async def refuse(self, dice: random.Random) -> None:
+        self._receiver.status = 503
+        await asyncio.sleep(dice.uniform(1.0, 6.0))
         self._receiver.status = 200
+
+    async def hang(self, dice: random.Random) -> None:
+        self._receiver.answering.clear()
+        await asyncio.sleep(dice.uniform(1.0, 6.0))
         self._receiver.answering.set()
 
     async def compact(self) -> None:

@@ -1,0 +1,159 @@
+"""Journals for tests: opened on any loop, killed by copying their files, broken on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from eventer import failpoint
+from eventer.clock import Clock
+from eventer.event import Event, Outcome, encode_lines
+from eventer.journal import Journal, Letter, ReaderRecord, StreamKey, StreamRecord, read_books
+from tests.helpers.sinks import make_event
+from tests.helpers.virtual import LoopClock, VirtualLoop
+
+__all__ = [
+    "KEY",
+    "append",
+    "balanced",
+    "count_threads",
+    "everything",
+    "failing",
+    "killed",
+    "letter",
+    "numbered",
+    "opened",
+    "poisoned",
+    "small",
+    "stream_of",
+]
+
+KEY = StreamKey("prod", "events")
+
+
+def count_threads(journal: Journal) -> None:
+    """Let the virtual loop know when the writer's thread is at work, so that no time passes then."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, VirtualLoop):
+        return
+    submit = journal._writer.submit
+
+    def counted(operation: Any, then: Any = None) -> asyncio.Future[Any]:
+        loop.busy += 1
+        future = submit(operation, then)
+        future.add_done_callback(loop.less_busy)
+        return future
+
+    journal._writer.submit = counted  # type: ignore[method-assign]
+    journal.ledger._submit = counted
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    directory: Path, clock: Clock | None = None, *, max_size: int = 1 << 30, damaged: bool = False
+) -> AsyncIterator[Journal]:
+    """Open a journal as the daemon does, and close it in order."""
+    with Journal.open(directory, max_size=max_size, clock=clock or LoopClock(), damaged=damaged) as journal:
+        count_threads(journal)
+        try:
+            yield journal
+        finally:
+            await journal.close()
+
+
+def killed(directory: Path, copy: Path) -> Path:
+    """Return a copy of the files of an open journal: what kill -9 at this moment leaves behind."""
+    copy.mkdir(mode=0o700, parents=True)
+    for file in sorted(directory.iterdir()):
+        if not file.name.endswith("-shm"):  # not on the disk; the next process makes its own
+            shutil.copy(file, copy / file.name)
+    return copy
+
+
+def numbered(*numbers: int, **changes: Any) -> list[Event]:
+    """Make events that can be told apart by `name`: web-0, web-1, ..."""
+    return [make_event(number, **changes) for number in numbers]
+
+
+async def append(journal: Journal, events: Sequence[Event], key: StreamKey = KEY) -> list[bytes]:
+    """Append events as intake would; return their lines."""
+    lines = encode_lines(list(events))
+    before = journal.stream(key)
+    record = msgspec.structs.replace(
+        before, received=before.received + len(lines), appended=before.appended + len(lines)
+    )
+    await journal.append(key, record, lines, {})
+    return lines
+
+
+async def everything(journal: Journal, cursor: int = 0, *, count: int = 1000, size: int = 1 << 20) -> list[bytes]:
+    """Read all lines from a cursor to the head. Damaged ones are left out."""
+    lines: list[bytes] = []
+    while cursor < journal.head:
+        piece = await journal.read(cursor, count, size)
+        assert piece.first == cursor < piece.end
+        assert sum(n for n, _ in piece.rows) == len(piece.lines)
+        lines += piece.lines
+        cursor = piece.end
+    return lines
+
+
+@contextlib.contextmanager
+def failing(place: str = "journal.commit", *, number: int = errno.EIO, times: int = 10**9) -> Iterator[None]:
+    """Let a failpoint raise, `times` passes of it, for as long as the block runs."""
+    left = times
+    before = failpoint.hit
+
+    def hit(name: str) -> None:
+        nonlocal left
+        if name == place and left:
+            left -= 1
+            raise OSError(number, "made to fail")
+
+    failpoint.hit = hit
+    try:
+        yield
+    finally:
+        failpoint.hit = before
+
+
+def small(outcome: Outcome, n: int, origin: int = 0) -> ReaderRecord:
+    """Make the record of a reader that settled `n` events in one way."""
+    return ReaderRecord(origin=origin, cursor=origin + n, outcomes={outcome: n} if n else {})
+
+
+def balanced(directory: Path) -> None:
+    """Check the books of a closed journal, letters included."""
+    books = read_books(directory)
+    assert books.head == sum(record.appended for record in books.streams.values())
+    for name, reader in books.readers.items():
+        assert reader.cursor - reader.origin == sum(reader.outcomes.values())
+        assert min(reader.outcomes.values(), default=0) >= 0
+        for state in (Outcome.DEAD, Outcome.PARKED):
+            assert books.letters.get((name, state), 0) == reader.outcomes.get(state, 0)
+    for key, stream in books.streams.items():
+        assert stream.received == stream.poison + stream.seen + stream.filtered + stream.appended
+        assert books.letters.get((f"intake:{key.cluster}/{key.scope}", Outcome.DEAD), 0) == stream.poison
+
+
+def letter(event: Event) -> Letter:
+    """Make the dead letter of an event."""
+    (line,) = encode_lines([event])
+    return Letter(state=Outcome.DEAD, reason="bad", entity=event.entity, event=line)
+
+
+def poisoned(n: int) -> list[Letter]:
+    """Make letters as intake does of lines that are no event."""
+    return [Letter(state=Outcome.DEAD, reason="undecodable", event=b"\xff\x00 %d" % i) for i in range(n)]
+
+
+def stream_of(received: int, **changes: Any) -> StreamRecord:
+    """Make the record of a stream that received so many, all appended."""
+    return StreamRecord(received=received, appended=received, **changes)

@@ -1,0 +1,346 @@
+"""Row Q11: random sequences of operations, restarts and kills against a model in memory, equal at every step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from eventer.errors import DiskRefused
+from eventer.event import Outcome, encode_lines, own_record, version_of
+from eventer.journal import Entry, Journal, ReaderRecord, StreamKey, StreamRecord, ledger, log, read_books
+from eventer.journal.journal import FOLD_EVERY, OWN
+from eventer.journal.records import ClusterRecord
+from tests.helpers.journals import count_threads, failing, killed, letter, numbered, poisoned
+from tests.helpers.virtual import LoopClock, VirtualLoop
+
+STREAMS = [StreamKey("prod", "events"), StreamKey("prod", "events/shop"), StreamKey("test", "events")]
+READERS = ["archive", "chat", "copy"]
+RING = 2_000  # bytes: a few batches
+
+
+class Model(msgspec.Struct):
+    """What the journal must know."""
+
+    lines: list[bytes] = []
+    streams: dict[StreamKey, StreamRecord] = {}
+    clusters: dict[str, ClusterRecord] = {}
+    readers: dict[str, ReaderRecord] = {}
+    letters: dict[tuple[str, Outcome], int] = {}
+    ledger: dict[tuple[str, str], Entry] = {}
+    """By cluster and entity; deleted ones are not in it."""
+
+
+class JournalAgainstModel(RuleBasedStateMachine):
+    journal: Journal
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = contextlib.ExitStack()
+        self.root = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
+        self.runner = self.stack.enter_context(asyncio.Runner(loop_factory=VirtualLoop))
+        self.patch = self.stack.enter_context(pytest.MonkeyPatch.context())
+        for module, name, value in [
+            (log, "TRIM", 2),
+            (ledger, "CAPACITY", 10),
+            (ledger, "FOLD_AT", 6),
+            (ledger, "SLICE", 3),
+        ]:
+            self.patch.setattr(module, name, value)
+        self.clock = LoopClock()
+        self.model = Model()
+        self.version = 0
+        self.generation: dict[str, int] = {}
+        self.shift = 0
+        self.lives = 0
+        self.directory = self.root / "0"
+        self.open = contextlib.ExitStack()
+        self.run(self._open())
+
+    def run(self, work: Any) -> Any:
+        return self.runner.run(work)
+
+    async def _open(self) -> None:
+        self.journal = self.open.enter_context(Journal.open(self.directory, max_size=1 << 30, clock=self.clock))
+        self.journal._ring._capacity = RING
+        count_threads(self.journal)
+        assert self.journal.quarantined is None
+
+    def _close(self) -> None:
+        self.run(self.journal.close())
+        self.open.close()
+        books = read_books(self.directory)
+        assert books.head == len(self.model.lines)
+        assert books.streams == self.model.streams
+        assert books.readers == self.model.readers
+        assert books.letters == self.model.letters
+
+    def teardown(self) -> None:
+        self._close()
+        self.stack.close()
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    @rule(
+        data=st.data(),
+        key=st.sampled_from(STREAMS),
+        entities=st.lists(st.integers(0, 14), max_size=5),
+        seen=st.lists(st.integers(0, 14), max_size=3),
+        gone=st.lists(st.integers(0, 14), max_size=2),
+        poison=st.integers(0, 2),
+        moves=st.booleans(),
+        fate=st.sampled_from(["good"] * 6 + ["fails", "cancelled"]),
+    )
+    def append(
+        self,
+        data: st.DataObject,
+        key: StreamKey,
+        entities: list[int],
+        seen: list[int],
+        gone: list[int],
+        poison: int,
+        moves: bool,
+        fate: str,
+    ) -> None:
+        before = self.journal.stream(key)
+        cluster = self.model.clusters.get(key.cluster, ClusterRecord())
+        # Only a whole list brings a stream into the cluster's epoch, and that is when its position moves.
+        epoch = cluster.epoch if moves else before.epoch
+        entities, seen, gone = (
+            [n for n in numbers if key.cluster == "test" or STREAMS[(n + self.shift) % 2] == key]
+            for numbers in (entities, seen, gone)
+        )
+        changes: dict[str, Entry | None] = {}
+        events = []
+        for number in entities:
+            self.version += 1
+            entity = self._entity(number)
+            event = numbered(number, entity=entity, version=version_of(cluster.epoch, self.version))
+            events += event
+            changes[entity] = Entry(event[0].version, number, number * 7)
+        for number in seen:
+            self.version += 1
+            changes[self._entity(number)] = Entry(version_of(cluster.epoch, self.version), number, -number)
+        for number in gone:
+            changes[self._entity(number)] = None
+        record = StreamRecord(
+            epoch=epoch,
+            position=self.version if moves else before.position,
+            high=version_of(cluster.epoch, self.version),
+            received=before.received + len(events) + poison,
+            poison=before.poison + poison,
+            appended=before.appended + len(events),
+        )
+        lines = encode_lines(events)
+        happened = self.run(self._append(fate, key, record, lines, changes, poisoned(poison)))
+        # What the ledger must not say again is known even where the change itself was refused.
+        for number in gone:
+            self.generation[f"uid-{number}"] = self.generation.get(f"uid-{number}", 0) + 1
+        if not happened:
+            return
+        model = self.model
+        model.streams[key] = record
+        model.lines += lines
+        if poison:
+            place = (f"intake:{key.cluster}/{key.scope}", Outcome.DEAD)
+            model.letters[place] = model.letters.get(place, 0) + poison
+        for entity, entry in changes.items():
+            if entry is None:
+                model.ledger.pop((key.cluster, entity), None)
+            else:
+                model.ledger[key.cluster, entity] = entry
+
+    def _entity(self, number: int) -> str:
+        """A deleted uid never comes back; its name does."""
+        return f"uid-{number}.{self.generation.get(f'uid-{number}', 0)}"
+
+    async def _append(self, fate: str, key: StreamKey, record: StreamRecord, lines: Any, *rest: Any) -> bool:
+        known = key in self.journal.streams
+        work = self.journal.append(key, record, lines, *rest)
+        if fate == "good":
+            await work
+            return True
+        if fate == "fails":
+            with failing(), pytest.raises(DiskRefused):
+                await work
+            return False
+        task = asyncio.ensure_future(work)
+        await asyncio.sleep(0)  # it is with the writer now, and will not be called back
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await self.journal.set_cluster("sync", ClusterRecord())  # the writer is through with it
+        self.model.clusters["sync"] = ClusterRecord()
+        if not known and key in self.journal.streams and self.journal.stream(key) == StreamRecord():
+            self.model.streams[key] = StreamRecord()  # it was cancelled before its batch was queued
+        return self.journal.stream(key) == record and known
+
+    @rule(reason=st.sampled_from(["GapDamaged", "GapBacklog"]))
+    def record(self, reason: str) -> None:
+        event = own_record(self.run(self._now()), reason, "words")
+        self.run(self.journal.record(event))
+        self.model.lines += encode_lines([event])
+        before = self.model.streams.get(OWN, StreamRecord())
+        self.model.streams[OWN] = msgspec.structs.replace(
+            before, received=before.received + 1, appended=before.appended + 1
+        )
+
+    async def _now(self) -> Any:
+        return self.clock.now()
+
+    @rule(cluster=st.sampled_from(["prod", "test"]))
+    def raise_epoch(self, cluster: str) -> None:
+        before = self.model.clusters.get(cluster, ClusterRecord())
+        record = ClusterRecord(uid="u", epoch=before.epoch + 1)
+        self.run(self.journal.set_cluster(cluster, record))
+        self.model.clusters[cluster] = record
+
+    # -- readers ---------------------------------------------------------------------------------
+
+    @rule(name=st.sampled_from(READERS), oldest=st.booleans())
+    def begin(self, name: str, oldest: bool) -> None:
+        if name in self.model.readers:
+            return
+        start = self.run(self.journal.oldest()) if oldest else self.journal.head
+        self._settle(name, ReaderRecord(origin=start, cursor=start))
+
+    @precondition(lambda self: self.model.readers)
+    @rule(
+        data=st.data(),
+        share=st.floats(0, 1),
+        dead=st.integers(0, 2),
+        state=st.none() | st.binary(max_size=4),
+        fate=st.sampled_from(["good"] * 6 + ["fails"]),
+    )
+    def settle(self, data: st.DataObject, share: float, dead: int, state: bytes | None, fate: str) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model.readers)))
+        before = self.model.readers[name]
+        n = round((self.journal.head - before.cursor) * share)
+        dead = min(dead, n)
+        outcome = data.draw(st.sampled_from([o for o in Outcome if o not in {Outcome.DEAD, Outcome.PARKED}]))
+        after = before.moved({outcome: n - dead, Outcome.DEAD: dead}, state)
+        if fate == "fails":
+            with failing(), pytest.raises(DiskRefused):
+                self._settle(name, after, dead)
+            return
+        self._settle(name, after, dead)
+
+    def _settle(self, name: str, record: ReaderRecord, dead: int = 0) -> None:
+        async def settle() -> None:
+            await self.journal.settle(name, record, [letter(event) for event in numbered(*range(dead))])
+
+        self.run(settle())
+        self.model.readers[name] = record
+        if dead:
+            place = (name, Outcome.DEAD)
+            self.model.letters[place] = self.model.letters.get(place, 0) + dead
+
+    @precondition(lambda self: self.model.readers)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model.readers)))
+        self.run(self.journal.remove_reader(name))
+        del self.model.readers[name]
+        self.model.letters.pop((name, Outcome.DEAD), None)
+
+    @rule(data=st.data(), count=st.integers(1, 12), size=st.integers(1, 3000))
+    def read(self, data: st.DataObject, count: int, size: int) -> None:
+        head = len(self.model.lines)
+        first = min((reader.cursor for reader in self.model.readers.values()), default=head)
+        cursor = data.draw(st.integers(first, head))
+        journal = self.journal
+        piece = self.run(journal.read(cursor, count, size))
+        assert piece.first == cursor
+        assert piece.lines == self.model.lines[cursor : cursor + len(piece.lines)]
+        assert not piece.lost and sum(n for n, _ in piece.rows) == len(piece.lines) <= count
+        assert bool(piece.lines) == (cursor < head)
+        assert len(piece.lines) <= 1 or sum(map(len, piece.lines)) <= size
+        if cursor < head:
+            disk = self.run(
+                journal._on_reader(lambda c: log.read(c, journal._state.dictionary, cursor, head, count, size))
+            )
+            assert disk.lines == self.model.lines[cursor : disk.end] != []
+            assert [at for _, at in disk.rows] == [at for _, at in piece.rows][: len(disk.rows)]
+
+    # -- the ledger ------------------------------------------------------------------------------
+
+    @rule(key=st.sampled_from(STREAMS))
+    def look_up(self, key: StreamKey) -> None:
+        entities = sorted(
+            {f"uid-{i}.{g}" for i in range(15) for g in range(self.generation.get(f"uid-{i}", 0) + 1)} | {"strange"}
+        )
+        found = self.run(self.journal.ledger.look_up(key, entities))
+        ledger_ = self.journal.ledger
+        for entity in entities:
+            wanted, entry = self.model.ledger.get((key.cluster, entity)), found.get(entity)
+            if entry is None and wanted is not None:
+                # Forgotten on purpose: then it lies under the mark of the stream that had it.
+                low = max(ledger_.low(other) for other in STREAMS if other.cluster == key.cluster)
+                assert wanted.version <= low
+            else:
+                assert entry == wanted
+
+    @rule(long=st.booleans())
+    def tidy(self, long: bool) -> None:
+        async def tidy() -> None:
+            if long:
+                await asyncio.sleep(FOLD_EVERY)
+            await self.journal.tidy()
+
+        self.run(tidy())
+        oldest = self.run(self.journal.oldest())
+        first = min((reader.cursor for reader in self.model.readers.values()), default=len(self.model.lines))
+        assert oldest <= first
+        kept = sum(
+            n for (n,) in self.run(self.journal._on_reader(lambda c: c.execute("SELECT n FROM log").fetchall()))
+        )
+        assert kept == len(self.model.lines) - oldest
+        stored = self.run(self.journal._on_reader(lambda c: log.total(c, 1 << 60)))
+        assert self.journal.backlog == stored
+        for key in self.journal.streams:
+            assert self.journal.ledger.unfolded(key) < ledger.FOLD_AT
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    @rule(other_configuration=st.booleans())
+    def close_and_open_again(self, other_configuration: bool) -> None:
+        self.shift += other_configuration  # some namespaces are read by another stream of their cluster now
+        self._close()
+        self.run(self._open())
+
+    @rule(other_configuration=st.booleans())
+    def kill(self, other_configuration: bool) -> None:
+        self.shift += other_configuration
+        self.lives += 1
+        old, self.directory = self.directory, killed(self.directory, self.root / f"{self.lives}")
+        corpse, self.open = (self.journal, self.open), contextlib.ExitStack()
+        assert old != self.directory
+        self.run(self._open())
+        self.run(corpse[0].close())
+        corpse[1].close()
+
+    @invariant()
+    def equal(self) -> None:
+        journal, model = self.journal, self.model
+        assert journal.head == len(model.lines)
+        assert journal.streams == model.streams
+        assert journal.readers == model.readers
+        assert journal._state.clusters == model.clusters
+        assert self.run(journal.letters()) == model.letters
+        for key, record in journal.streams.items():
+            assert record.position is None or journal.ledger.low(key) <= version_of(record.epoch, record.position)
+        assert not journal.damaged.is_set()
+
+
+TestJournalAgainstModel = JournalAgainstModel.TestCase
+TestJournalAgainstModel.settings = settings(
+    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
