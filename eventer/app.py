@@ -117,23 +117,26 @@ class Daemon:
             await journal.record(own_record(self._clock.now(), "GapJournalDamaged", message))
 
     async def _drop_readers(self, journal: Journal) -> None:
-        """Forget readers whose sink is gone from the configuration, if nothing waits for them."""
+        """Forget readers whose sink is gone from the configuration, if nothing is lost by that."""
         faults = []
+        letters = await journal.letters()
         for name, reader in list(journal.readers.items()):
             if name in self._config.sinks:
                 continue
             waiting = journal.head - reader.cursor
-            if waiting and name not in self._config.state.discard:
+            kept = sum(n for (owner, _), n in letters.items() if owner == name)
+            if (waiting or kept) and name not in self._config.state.discard:
                 faults.append(
                     Fault(
                         path=f"sinks.{name}",
-                        message=f"{waiting} events still wait for the sink {name}, which is not in the configuration",
-                        remedy=f"put it back until they are delivered, or give them up with state.discard: [{name}]",
+                        message=f"the sink {name} is not in the configuration any more, but {waiting} events wait for "
+                        f"it and {kept} are kept as dead letters",
+                        remedy=f"put it back, or give them up with state.discard: [{name}]",
                     )
                 )
                 continue
-            if waiting:
-                log.warning("sink removed, its waiting events are discarded", sink=name, events=waiting)
+            if waiting or kept:
+                log.warning("sink removed, its events are discarded", sink=name, waiting=waiting, dead=kept)
             await journal.remove_reader(name)
         if faults:
             raise ConfigError(faults)

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["EX_CONFIG", "add_config_option", "main"]
+from eventer.errors import ConfigError, EventerError
+
+__all__ = ["EX_CONFIG", "add_config_option", "explain", "main"]
 
 EX_CONFIG: Final = 78
 """The configuration cannot be used."""
@@ -52,6 +54,25 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"configuration file (default: the variable EVENTER_CONFIG, or {DEFAULT_PATH})",
     )
+
+
+def explain(group: BaseExceptionGroup[EventerError]) -> int:
+    """Say on standard error what failed, each failure with its remedy.
+
+    Returns:
+        The exit code that fits: 78 if only the configuration is at fault, else 1.
+    """
+    code = EX_CONFIG
+    for failure in group.exceptions:
+        if isinstance(failure, BaseExceptionGroup):
+            code = min(code, explain(failure))
+        elif isinstance(failure, ConfigError):
+            for fault in failure.faults:
+                print(f"eventer: {fault.path}: {fault.message}; {fault.remedy}.", file=sys.stderr)
+        else:
+            code = 1
+            print(f"eventer: {failure}", file=sys.stderr)
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from eventer.cli import COMMANDS
-from eventer.errors import ConfigError, EventerError
+from eventer.cli import COMMANDS, explain
+from eventer.errors import EventerError
 
 __all__ = ["add_parser", "main"]
 
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         well = asyncio.run(_perform(directory, kubeconfig, args.context))
     except* EventerError as failures:
-        _explain(failures)
+        explain(failures)
         shutil.rmtree(directory, ignore_errors=True)
     except* BrokenPipeError:
         closed = BrokenPipeError()
@@ -93,15 +93,3 @@ async def _perform(directory: Path, kubeconfig: Path | None, context: str | None
 def _write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-def _explain(failures: BaseExceptionGroup[Any]) -> None:
-    """Say what failed, each with its remedy."""
-    for failure in failures.exceptions:
-        if isinstance(failure, BaseExceptionGroup):
-            _explain(failure)
-        elif isinstance(failure, ConfigError):
-            for fault in failure.faults:
-                print(f"eventer demo: {fault.message} {fault.remedy}", file=sys.stderr)
-        else:
-            print(f"eventer demo: {failure}", file=sys.stderr)

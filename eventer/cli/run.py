@@ -8,8 +8,8 @@ import os
 import sys
 from typing import Any
 
-from eventer.cli import EX_CONFIG, add_config_option
-from eventer.errors import ConfigError, EventerError
+from eventer.cli import EX_CONFIG, add_config_option, explain
+from eventer.errors import EventerError
 
 __all__ = ["add_parser", "main"]
 
@@ -44,24 +44,9 @@ def main(args: argparse.Namespace) -> int:
     if examined.config is None:
         return EX_CONFIG
     log.configure(examined.config.log.level, examined.config.log.format)
-    failures: list[EventerError] = []
+    code = 0
     try:
         asyncio.run(app.run(examined.config, SystemClock()))
-    except* EventerError as errors:
-        failures = _leaves(errors)
-    for failure in failures:
-        faults = failure.faults if isinstance(failure, ConfigError) else []
-        for fault in faults:
-            print(f"eventer: {fault.path}: {fault.message}; {fault.remedy}.", file=sys.stderr)
-        if not faults:
-            print(f"eventer: {failure}", file=sys.stderr)
-    if not failures:
-        return 0
-    return EX_CONFIG if all(isinstance(failure, ConfigError) for failure in failures) else 1
-
-
-def _leaves(group: BaseExceptionGroup[Any]) -> list[EventerError]:
-    found: list[EventerError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+    except* EventerError as failures:
+        code = explain(failures)
+    return code

@@ -203,8 +203,8 @@ class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     max_age: Duration = Duration(24 * 3600)
     """How long an event may wait for a sink. Beyond it it counts as expired for that sink."""
     discard: list[str] = []
-    """Names of sinks taken out of this file whose waiting events may be given up. Without it a start
-    is refused while events wait for a sink that is gone."""
+    """Names of sinks taken out of this file whose waiting events and dead letters may be given up.
+    Without it a start is refused while there are any for a sink that is gone."""
 
     def __post_init__(self) -> None:
         """Refuse limits with which nothing could ever be delivered."""

@@ -91,10 +91,10 @@ async def test_w5_gone_within_the_stream_lists_and_is_no_error(world) -> None:
     world.server.compact()
     world.run()
     await world.arrived("a")
-    await until(lambda: world.server.watching)
+    await world.watching()
     assert world.status.gones == 1
     assert world.status.relists == 1
-    assert world.status.connected and not world.status.blocked
+    assert not world.status.last_error and not world.status.blocked
     assert [wait for wait in world.clock.slept if wait > 1.0] == []
 
 
@@ -103,10 +103,10 @@ async def test_w6_gone_as_the_real_server_says_it(world, answer: str) -> None:
     world.server.create("a")
     world.server.faults.add("watch", Fault(raw=special(answer)))
     world.run()
-    await until(lambda: world.server.watching)
+    await world.watching()
     assert world.status.gones == 1
     assert world.status.relists == 2
-    assert world.status.connected
+    assert not world.status.last_error
     assert [wait for wait in world.clock.slept if wait > 1.0] == []
     assert world.target.names() == ["a"]
 

@@ -299,9 +299,7 @@ class JournalAgainstModel(RuleBasedStateMachine):
         oldest = self.run(self.journal.oldest())
         first = min((reader.cursor for reader in self.model.readers.values()), default=len(self.model.lines))
         assert oldest <= first
-        kept = sum(
-            n for (n,) in self.run(self.journal._on_reader(lambda c: c.execute("SELECT n FROM log").fetchall()))
-        )
+        kept = sum(n for (n,) in self.run(self.journal._on_reader(lambda c: c.execute("SELECT n FROM log").fetchall())))
         assert kept == len(self.model.lines) - oldest
         stored = self.run(self.journal._on_reader(lambda c: log.total(c, 1 << 60)))
         assert self.journal.backlog == stored
