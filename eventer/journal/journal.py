@@ -238,6 +238,10 @@ class Journal:
         Raises:
             JournalError: as `append`.
         """
+        # A caller may go away, but the next record counts on from this one and must wait for it.
+        await asyncio.shield(self._record(event))
+
+    async def _record(self, event: Event) -> None:
         async with self._own:
             before = self.stream(OWN)
             sequence = before.appended + 1

@@ -150,6 +150,7 @@ async def test_a_list_during_an_audit_is_no_finding_and_the_audit_begins_anew(wo
 async def test_what_is_still_on_its_way_through_the_watch_is_no_miss(world) -> None:
     async def write() -> None:
         world.server.create("on-its-way")
+        await until(lambda: world.server.faults.frozen_now, "the watch hangs with it")
 
     world.server.faults.add("watch", Fault(freeze_after=0))
     world.server.faults.add("audit", Fault(before=write))

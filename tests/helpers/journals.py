@@ -90,7 +90,7 @@ async def append(journal: Journal, events: Sequence[Event], key: StreamKey = KEY
         before, received=before.received + len(lines), appended=before.appended + len(lines)
     )
     await journal.append(key, record, lines, {})
-    return lines
+    return list(lines)  # the journal keeps the other one
 
 
 async def everything(journal: Journal, cursor: int = 0, *, count: int = 1000, size: int = 1 << 20) -> list[bytes]:

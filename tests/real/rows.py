@@ -103,7 +103,8 @@ async def end_well(
     assert verdict.records > 0
 
     async def even() -> bool:
-        return (await daemon.books()).cursors.get(archive) == (await daemon.books()).head
+        books = await daemon.books()
+        return books.cursors.get(archive) == books.head
 
     await until(even, "the cursor to reach the head")
     books = await daemon.books()

@@ -1,0 +1,107 @@
+"""What an answer to a part of a read means: pure decisions, no sending."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventer.delivery.parts import Parts
+from eventer.errors import Blocked, Rejected, Retry, SinkError
+from eventer.event import Event, Origin, Outcome, encode_lines
+from eventer.sink import Sent
+
+
+def lines(n: int) -> list[bytes]:
+    return encode_lines(
+        [
+            Event(
+                id=f"i{i}", time=datetime(2026, 1, 1, tzinfo=UTC), cluster="c", origin=Origin.EVENT, type="Normal",
+                reason="R", message=f"m{i}", kind="Pod", namespace="n", name=f"p{i}", count=1, entity=f"e{i}",
+                version=i, object="o", problem="p",
+            )
+            for i in range(n)
+        ]
+    )  # fmt: skip
+
+
+class FarSide:
+    """Takes everything but the poison; sometimes answers a whole send with another failure first."""
+
+    def __init__(self, poison: set[bytes], known: set[bytes], per_item: bool, moods: list[str]) -> None:
+        self.poison, self.known, self.per_item, self.moods = poison, known, per_item, moods
+        self.taken: list[bytes] = []
+
+    def answer(self, sent: list[bytes]) -> Sent | SinkError:
+        mood = self.moods.pop() if self.moods else "well"
+        if mood == "busy":
+            return Retry("busy", reason="busy")
+        if mood == "locked":
+            return Blocked("locked", reason="denied")
+        bad = {i: Rejected("bad", reason="bad") for i, line in enumerate(sent) if line in self.poison}
+        if bad and not self.per_item:
+            return Rejected("something in it is bad", reason="bad")
+        failed: dict[int, SinkError] = dict(bad)
+        if mood == "halting" and len(sent) > 1:
+            failed |= {i: Retry("later", reason="busy") for i in range(len(sent) // 2, len(sent)) if i not in bad}
+        good = [line for i, line in enumerate(sent) if i not in failed]
+        self.taken += good
+        return Sent(failed=failed, duplicates=sum(line in self.known for line in good))
+
+
+@given(
+    st.integers(1, 40).flatmap(
+        lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)), st.sets(st.integers(0, n - 1)))
+    ),
+    st.sets(st.integers(0, 39)),
+    st.booleans(),
+    st.lists(st.sampled_from(["well", "busy", "locked", "halting"]), max_size=12),
+)
+def test_every_event_gets_one_outcome_and_only_bad_ones_are_buried(picked, known, per_item, moods) -> None:  # type: ignore[no-untyped-def]
+    n, wanted, bad = picked
+    all_lines = lines(n)
+    indexes = sorted(wanted)
+    poison = {all_lines[i] for i in bad}
+    far = FarSide(poison, {all_lines[i] for i in known if i < n}, per_item, list(moods))
+    parts = Parts(all_lines, indexes)
+    outcomes: Counter[Outcome] = Counter()
+    buried: list[bytes] = []
+    for _ in range(20 * n + len(moods)):
+        if not indexes or parts.done:
+            break
+        result = far.answer(list(parts.next().lines))
+        failure = parts.judge(result)
+        if isinstance(result, Retry | Blocked):
+            assert failure is result
+        decided, letters = parts.decided()
+        outcomes += decided
+        buried += [letter.event for letter in letters]
+    if not indexes:
+        return
+    assert parts.done
+    good = [all_lines[i] for i in indexes if all_lines[i] not in poison]
+    assert far.taken == good or sorted(far.taken) == sorted(good)
+    assert buried == [all_lines[i] for i in indexes if all_lines[i] in poison]
+    assert sum(outcomes.values()) == n
+    assert outcomes[Outcome.UNMATCHED] == n - len(indexes)
+    assert outcomes[Outcome.DEAD] == len(buried)
+    assert outcomes[Outcome.DELIVERED] + outcomes[Outcome.DUPLICATE] == len(good)
+
+
+def test_what_is_decided_is_told_as_soon_as_nothing_before_it_is_open() -> None:
+    parts = Parts(lines(4), [0, 1, 3])
+    parts.judge(Sent(failed={1: Retry("later", reason="busy")}))
+    assert parts.decided() == (Counter({Outcome.DELIVERED: 1}), [])
+    assert parts.decided() == (Counter(), [])
+    assert list(parts.next().lines) == lines(4)[1:2]
+    parts.judge(Sent())
+    assert parts.decided() == (Counter({Outcome.DELIVERED: 2, Outcome.UNMATCHED: 1}), [])
+    assert parts.done
+
+
+def test_a_blocked_item_weighs_more_than_one_that_may_go_later() -> None:
+    parts = Parts(lines(2), [0, 1])
+    failure = parts.judge(Sent(failed={0: Blocked("no", reason="denied"), 1: Retry("later", reason="busy")}))
+    assert isinstance(failure, Blocked)
