@@ -1,7 +1,7 @@
 """`make bench`: the whole durable path against read + decode, as ratios in one run.
 
     python -m tests.bench                 everything (about ten minutes)
-    python -m tests.bench flat latency    some of it: flat, rules, sync, latency, memory
+    python -m tests.bench flat latency    some of it: flat, profile, rules, sync, latency, memory
     python -m tests.bench --events 100000 --rounds 3
 
 Absolute figures are of the machine that ran it; only the ratios are claims.
@@ -22,6 +22,8 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+from tests.bench import stages
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -167,9 +169,13 @@ class Daemon:
     def pending(self) -> float:
         return self.metric("eventer_reader_pending")
 
-    def wait(self, head: int, *, pending: bool = True) -> None:
-        while self.metric("eventer_journal_head") < head or (pending and self.pending()):
-            time.sleep(0.1)
+    def wait(self, n: int, *, pending: bool = True) -> None:
+        """Wait until n events were appended or filtered, and, with `pending`, delivered."""
+        while self.metric("eventer_journal_head") + self.filtered() < n or (pending and self.pending()):
+            time.sleep(0.05)
+
+    def filtered(self) -> float:
+        return self.metric('eventer_intake_events_total{cluster="bench",outcome="filtered"')
 
     def stop(self) -> None:
         self.process.terminate()
@@ -186,9 +192,7 @@ def flat_out(
     bench.ask(f"/load?n={n}")
     before, began = cpu(daemon.process.pid), time.perf_counter()
     bench.ask("/flood")
-    filtered = 0
-    while daemon.metric("eventer_journal_head") + filtered < n or daemon.pending():
-        time.sleep(0.05)
+    daemon.wait(n)
     wall = time.perf_counter() - began
     used, peak = cpu(daemon.process.pid) - before, memory(daemon.process.pid, "VmHWM")
     daemon.stop()
@@ -240,6 +244,31 @@ def flat(bench: Bench, n: int, rounds: int, *, what: str) -> None:
     row("read + decode", bases, base)
     for name, runs in results.items():
         row(name, runs, base)
+
+
+def profile(bench: Bench, n: int) -> None:
+    stages.main()
+    say("\n| thread of the daemon, flat out to file | CPU µs/event |\n|---|---|")
+    bench.fresh()
+    daemon = bench.daemon(sinks_of(bench, bench.dir)["file"])
+    before = threads(daemon.process.pid)
+    bench.ask(f"/load?n={n}")
+    bench.ask("/flood")
+    daemon.wait(n)
+    for name, used in sorted(threads(daemon.process.pid).items(), key=lambda item: -item[1]):
+        if (spent := used - before.get(name, 0.0)) > 0:
+            say(f"| {name} | {spent / n * 1e6:.1f} |")
+    daemon.stop()
+
+
+def threads(pid: int) -> dict[str, float]:
+    """CPU seconds of each thread, by order of their start: event loop, journal writer, then reader and files."""
+    found = {}
+    for task in sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda path: int(path.name)):
+        name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
+        fields = rest.split()
+        found[f"{len(found)} {name}"] = (int(fields[11]) + int(fields[12])) / TICKS
+    return found
 
 
 def latency(bench: Bench) -> None:
@@ -299,12 +328,14 @@ def idle_and_backlog(bench: Bench, n: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=[], help="flat, rules, sync, latency, memory (default: all)")
+    parser.add_argument(
+        "what", nargs="*", default=[], help="flat, profile, rules, sync, latency, memory (default: all)"
+    )
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--backlog", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    what = args.what or ["flat", "rules", "sync", "latency", "memory"]
+    what = args.what or ["flat", "profile", "rules", "sync", "latency", "memory"]
     say(
         f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
     )
@@ -312,6 +343,8 @@ def main() -> None:
     try:
         if "flat" in what:
             flat(bench, args.events, args.rounds, what="flat out")
+        if "profile" in what:
+            profile(bench, args.events * 3)
         if "rules" in what:
             flat(bench, args.events, args.rounds, what="filter rules")
         if "sync" in what:
