@@ -27,6 +27,8 @@ from eventer.errors import ConfigError, Corrupt, Fault, JournalError, SourceErro
 from eventer.event import own_record
 from eventer.intake import Intake
 from eventer.journal import Journal, StreamKey
+from eventer.journal.files import FILE
+from eventer.journal.journal import OWN
 from eventer.journal.records import ClusterRecord
 from eventer.sink import SinkContext, load
 from eventer.source.kube import Cluster, identify
@@ -76,8 +78,11 @@ class Daemon:
         while not self._stop.is_set():
             try:
                 await self._run(damaged=damaged)
-            except* Corrupt:
+            except* Corrupt as errors:
                 damaged = True
+                log.error(  # noqa: TRY400 - where it was found says nothing about the damage
+                    "the journal turned out to be damaged", reason=str(_first(errors))
+                )
 
     async def _run(self, *, damaged: bool) -> None:
         config, clock = self._config, self._clock
@@ -100,12 +105,10 @@ class Daemon:
         """Bring the journal's readers in line with the configuration, and make the runners."""
         if journal.quarantined is not None:
             self._quarantines += 1
-            message = (
-                "The journal was damaged and set aside; what waited in it for sinks is lost, and what the clusters "
-                f"still hold is exported again. It is kept as {journal.quarantined.name}."
-            )
-            log.error("journal damaged, begun anew", kept=str(journal.quarantined))
-            view.quarantines = self._quarantines
+        view.quarantines = self._quarantines
+        kept = journal.quarantined or _untold(journal, Path(self._config.state.path))
+        if kept is not None:
+            log.error("journal damaged, begun anew", kept=str(kept))
         await self._drop_readers(journal)
         for name, sink in self._config.sinks.items():
             module = load(sink.kind)
@@ -113,7 +116,11 @@ class Daemon:
             runner = Runner(name, made, sink, journal, self._clock, max_age=self._config.state.max_age)
             await runner.begin()
             view.runners[name] = runner
-        if journal.quarantined is not None:
+        if kept is not None:
+            message = (
+                "The journal was damaged and set aside; what waited in it for sinks is lost, and what the clusters "
+                f"still hold is exported again. It is kept as {kept.name}."
+            )
             await journal.record(own_record(self._clock.now(), "GapJournalDamaged", message))
 
     async def _drop_readers(self, journal: Journal) -> None:
@@ -254,6 +261,25 @@ class Daemon:
 
 def _key(cluster: str, namespace: str | None) -> StreamKey:
     return StreamKey(cluster, "events" if namespace is None else f"events/{namespace}")
+
+
+def _first(errors: BaseExceptionGroup[Corrupt]) -> BaseException:
+    """Return the first error in a group of groups."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _untold(journal: Journal, directory: Path) -> Path | None:
+    """Return a database that an earlier life set aside and could not tell of, because it was killed.
+
+    The gap record is the first of its own records that a journal begun anew gets.
+    """
+    if journal.stream(OWN).appended:
+        return None
+    kept = (file for file in directory.glob(f"{FILE}.damaged-*") if not file.name.endswith(("-wal", "-shm")))
+    return max(kept, default=None)
 
 
 async def _all(runs: Iterable[Coroutine[Any, Any, None]]) -> None:

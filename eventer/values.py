@@ -11,6 +11,7 @@ __all__ = ["Duration", "Secret", "Size"]
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_CENTURY: Final = 36_525 * 86_400.0
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
 _BYTES: Final = {
     "B": 1,
@@ -22,6 +23,7 @@ _BYTES: Final = {
     "MiB": 1 << 20,
     "GiB": 1 << 30,
 }
+_LARGEST: Final = float(1 << 62)
 
 
 class Duration(float):
@@ -37,7 +39,10 @@ class Duration(float):
         parts = _DURATION.findall(text)
         if not parts or "".join(number + unit for number, unit in parts) != text:
             raise ValueError(f"{text!r} is no duration; write for example 30s, 5m, 1h30m or 250ms")
-        return cls(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+        if seconds > _CENTURY:  # dates that far back do not exist
+            raise ValueError(f"{text[:20]!r} is longer than a century; write for example 30s, 5m, 1h30m or 250ms")
+        return cls(seconds)
 
 
 class Size(int):
@@ -53,7 +58,10 @@ class Size(int):
         match = _SIZE.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is no size; write for example 64MiB, 1GiB or 500kB")
-        return cls(float(match[1]) * _BYTES[match[2] or "B"])
+        size = float(match[1]) * _BYTES[match[2] or "B"]
+        if size > _LARGEST:
+            raise ValueError(f"{text[:20]!r} is larger than any disk; write for example 64MiB, 1GiB or 500kB")
+        return cls(size)
 
 
 class Secret:

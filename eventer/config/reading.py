@@ -12,7 +12,6 @@ with paths counted from that struct.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path as FilePath
@@ -34,7 +33,7 @@ from eventer.errors import ConfigError, Fault
 from eventer.match import Rule
 from eventer.sink import SinkConfig, kinds
 from eventer.text import escape
-from eventer.values import Duration, Secret
+from eventer.values import Secret
 
 __all__ = ["Reading", "Record"]
 
@@ -239,14 +238,10 @@ class Reading:
         if filled is None:
             return BAD
         try:
-            value = cls.parse(filled.text)
-            if not isinstance(value, Duration) or math.isfinite(value):
-                return value
+            return cls.parse(filled.text)
         except ValueError as error:
             if not filled.values:
                 return self._notes.refused(node, place.path, error)
-        except OverflowError:
-            pass  # digits without end
         return self._notes.unexpected(kind, node, place)
 
     def _secret(self, node: Node, place: Place) -> Any:

@@ -196,8 +196,11 @@ class Runner:
         await self._deliver(settlement, piece)
 
     async def _wait_for_events(self, settlement: Settlement) -> None:
+        timeout = settlement.lazy_for()
+        if timeout is None and +self._shed:  # the disk refused the gap record
+            timeout = TOLD_EVERY
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(settlement.lazy_for()):
+            async with asyncio.timeout(timeout):
                 await self._or_stop(self._journal.grown(settlement.cursor))
                 return
         await settlement.write_lazy()

@@ -22,6 +22,7 @@ from eventer.errors import JournalError
 from eventer.event import Arrivals, Event, decode_lines, version_of
 from eventer.intake import Intake
 from eventer.journal import Journal, ReaderRecord, ledger
+from eventer.journal.journal import FOLD_EVERY
 from eventer.match import Rule
 from tests.helpers.journals import KEY, balanced, count_threads, everything, failing, killed
 from tests.helpers.sinks import make_event
@@ -170,6 +171,7 @@ class Life:
         elif op == "pause":
             await asyncio.sleep([0.001, 0.02, 2.0, 40.0][a % 4])
         elif op == "tidy":
+            await asyncio.sleep(FOLD_EVERY)
             await self.journal.tidy()
         elif op == "flush":
             await self.intake.flush()
@@ -256,9 +258,9 @@ OPS = st.lists(
 )
 
 
-@given(ops=OPS, capacity=st.sampled_from([3, 10**6]))
+@given(ops=OPS, capacity=st.sampled_from([3, 10**6]), before=st.sampled_from([0, 12]))
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-def test_nothing_is_lost_and_nothing_doubled(ops: list[tuple[str, int, int]], capacity: int) -> None:
+def test_nothing_is_lost_and_nothing_doubled(ops: list[tuple[str, int, int]], capacity: int, before: int) -> None:
     with (
         tempfile.TemporaryDirectory() as root,
         pytest.MonkeyPatch.context() as patch,
@@ -267,10 +269,12 @@ def test_nothing_is_lost_and_nothing_doubled(ops: list[tuple[str, int, int]], ca
         patch.setattr(ledger, "CAPACITY", capacity)
         patch.setattr(ledger, "FOLD_AT", 3)
         patch.setattr(ledger, "SLICE", 2)
-        runner.run(_live(Life(Path(root)), ops))
+        runner.run(_live(Life(Path(root)), ops, before))
 
 
-async def _live(life: Life, ops: list[tuple[str, int, int]]) -> None:
+async def _live(life: Life, ops: list[tuple[str, int, int]], before: int) -> None:
+    for _ in range(before):
+        life.api.write("ADDED", 0)
     await life.start()
     for op in ops:
         await life.do(*op)
@@ -304,8 +308,7 @@ def _check(life: Life, events: list[Event], low: int) -> None:
         assert versions == sorted(set(versions))
         assert all(each.delta is None or each.delta >= 0 for each in states)
         contents = [(each.count, each.message) for each in states]
-        if not life.rolled_back:
+        if not life.rolled_back and not low:  # what was evicted has no past, and so no content to compare with
             assert len(contents) == len(set(contents)), f"{uid} was exported again for its metadata"
-        if not life.rolled_back and not low:
             assert sum(each.delta or 0 for each in states) == states[-1].count
             assert all(each.delta is not None for each in states)

@@ -1,0 +1,197 @@
+"""/metrics: what Prometheus can read, books that balance, and not a word of any event."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from eventer.delivery.runner import Health
+from eventer.demo.apiserver import ApiServer
+from eventer.event import Outcome
+from eventer.journal import StreamKey
+from eventer.observe.metrics import SEND_SECONDS
+from eventer.source.outcomes import Cause
+from tests.helpers.farside import Answer, FarSide
+from tests.helpers.inprocess import Life, Site
+from tests.helpers.oracle import Books
+from tests.helpers.until import until
+
+CANARY = "canary9d41"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    server = ApiServer()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def site(tmp_path: Path, server: ApiServer) -> Site:
+    return Site(tmp_path, server)
+
+
+async def scrape(life: Life) -> str:
+    status, text = await life.get("/metrics")
+    assert status == 200
+    return text
+
+
+def families(text: str) -> dict[str, Metric]:
+    """Parse a page; each family must be there once."""
+    found = list(text_string_to_metric_families(text))
+    assert len({family.name for family in found}) == len(found)
+    return {family.name: family for family in found}
+
+
+def values(text: str, name: str) -> Iterator[float]:
+    return (s.value for family in families(text).values() for s in family.samples if s.name == name)
+
+
+def no_uid(server: ApiServer, name: str) -> None:
+    """Create what no cluster should hold: an Event without uid, which cannot be exported."""
+    server.create(fields={"metadata": {"name": name, "namespace": "default"}})
+
+
+async def test_every_family_says_what_it_is(site: Site) -> None:
+    async with (
+        site.running() as life,
+        aiohttp.ClientSession() as session,
+        session.get(life.url + "/metrics") as answer,
+    ):
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        found = families(await answer.text())
+    assert {family.type for family in found.values()} <= {"counter", "gauge", "histogram"}
+    assert all(family.documentation for family in found.values())
+    own = {name for name in found if not name.startswith("process_")}
+    assert all(name.startswith("eventer_") for name in own)
+    assert all(found[name].samples for name in ("eventer_intake_events", "eventer_reader_events", "eventer_sink_state"))
+
+
+async def test_the_books_balance_whatever_became_of_the_events(site: Site, server: ApiServer) -> None:
+    async with FarSide() as far:
+        far.answer = Answer(400)
+        site.document["sinks"]["picky"] = {
+            "kind": "webhook",
+            "url": far.url,
+            "match": [{"reason": "Failed"}],
+            "batch": {"count": 1},
+        }
+        site.add_dead_sink("dead")
+        site.document["filter"] = [{"drop": {"type": "Normal"}}]
+        for number in range(4):
+            server.create(f"kept-{number}")
+        server.create("dropped", type="Normal")
+        server.create("failed", reason="Failed")
+        no_uid(server, "poison")
+        async with site.running() as life:
+            server.create("failed-too", reason="Failed")
+            server.patch("kept-0", count=2)
+            server.patch("kept-1", metadata=server.store.objects["default", "kept-1"]["metadata"])  # nothing changed
+            no_uid(server, "poison-too")
+            await until(lambda: life.journal.head == 7, "all to be stored")
+            await until(lambda: life.journal.readers["picky"].cursor == 7, "the refusals")
+            await until(lambda: life.journal.readers["out"].cursor == 7, "the deliveries")
+            await until(lambda: life.journal.stream(StreamKey("prod", "events")).seen == 1, "the repeat")
+            books = Books.from_metrics(await scrape(life))
+            assert books.faults() == []
+            stream = ("prod", "events")
+            assert books.intake[stream] == {"received": 11, "poison": 2, "seen": 1, "filtered": 1, "appended": 7}
+            assert (books.outcome("picky", "dead"), books.outcome("picky", "unmatched")) == (2, 5)
+            assert books.letters["picky"] == {"dead": 2}
+            assert books.letters["intake:prod/events"] == {"dead": 2}
+            assert books.outcome("out", "delivered") == 7
+            assert books.pending == {"out": 0, "picky": 0, "dead": 7}
+    # After the end the journal says the same.
+    assert Books.from_journal(site.state).faults() == []
+
+
+async def test_the_books_balance_at_every_scrape(site: Site, server: ApiServer) -> None:
+    site.add_dead_sink("dead")
+    heads = []
+    async with site.running() as life:
+        for number in range(20):
+            server.create(f"number-{number}")
+            books = Books.from_metrics(await scrape(life))
+            assert books.faults() == []
+            heads.append(books.head)
+        await site.has(*(f"number-{number}" for number in range(20)))
+    assert heads == sorted(heads)
+
+
+async def test_labels_are_of_closed_sets_and_hold_no_word_of_an_event(site: Site, server: ApiServer) -> None:
+    SEND_SECONDS.clear()  # other daemons of this process had sinks of other names
+    site.add_dead_sink("dead")
+
+    def create(number: int) -> None:
+        word = f"{CANARY}-{number}"
+        server.create(
+            word, namespace=word, about=word, kind=word, reason=word, message=word, type=word, action=word,
+            reportingComponent=word, reportingInstance=word, source={"component": word, "host": word},
+        )  # fmt: skip
+        no_uid(server, word)
+
+    async with site.running() as life:
+        create(0)
+        await until(lambda: life.journal.readers["out"].cursor == 1, "the first one")
+        await until(lambda: life.journal.stream(StreamKey("prod", "events")).poison == 1, "the first one without uid")
+        few = await scrape(life)
+        for number in range(1, 50):
+            create(number)
+        await until(lambda: life.journal.readers["out"].cursor == 50, "all of them")
+        await until(lambda: life.journal.stream(StreamKey("prod", "events")).poison == 50, "those without uid")
+        many = await scrape(life)
+        pages = [few, many, *[(await life.get(path))[1] for path in ("/healthz", "/readyz", "/livez")]]
+    assert CANARY in site.out.read_text()  # it was there to be told
+    assert all(CANARY not in page for page in pages)
+    allowed = {
+        "cluster": {"", "prod"},
+        "scope": {"own", "events"},
+        "sink": {"out", "dead", "intake:prod/events"},
+        "outcome": {*Outcome, "received", "poison", "seen", "filtered", "appended"},
+        "state": {*Outcome, *Health},
+        "cause": set(Cause),
+    }
+    for family in families(many).values():
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                if label == "result":
+                    assert value == "sent" or value.partition(":")[0] in {"retry", "rejected", "blocked"}
+                elif label != "le":
+                    assert value in allowed[label], (family.name, label)
+    assert len(few.splitlines()) == len(many.splitlines())
+
+
+async def test_a_cluster_that_cannot_be_reached_still_has_metrics(site: Site, server: ApiServer) -> None:
+    await server.stop()
+    async with site.running(watching=False) as life:
+        await until(lambda: life.view.waiting, "the refused connection")
+        text = await scrape(life)
+    assert list(values(text, "eventer_journal_head")) == [0]
+    assert list(values(text, "eventer_watch_connected")) == []
+
+
+async def test_the_watch_and_the_sink_are_shown_as_they_are(site: Site, server: ApiServer) -> None:
+    site.add_dead_sink("dead")
+    server.create("first")
+    async with site.running() as life:
+        await site.has("first")
+        await until(lambda: life.view.runners["dead"].status.error, "the dead sink to be found dead")
+        text = await scrape(life)
+        assert list(values(text, "eventer_watch_connected")) == [1]
+        assert list(values(text, "eventer_watch_position")) == [server.store.version]
+        states = families(text)["eventer_sink_state"].samples
+        now = {s.labels["sink"]: s.labels["state"] for s in states if s.value}
+        assert now["out"] == "ok"
+        assert now["dead"] in {"retrying", "blocked"}
+        assert len([s for s in states if s.value]) == 2  # one state each
+        await server.stop()
+        await until(lambda: not next(iter(life.view.streams.values())).status.connected, "the watch to be down")
+        text = await scrape(life)
+        assert list(values(text, "eventer_watch_connected")) == [0]

@@ -1,0 +1,137 @@
+"""Delivery under any script of answers, refusals and kills: at least once, in order, one outcome per event."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from eventer.delivery.runner import Pace
+from eventer.event import Outcome, decode_lines
+from tests.helpers.journals import append, balanced, everything, failing, killed, numbered, opened
+from tests.helpers.memory_sink import (
+    MemorySink,
+    bad,
+    blocked,
+    config,
+    hang,
+    lost_answer,
+    ok,
+    partly,
+    rejected,
+    retry,
+    running,
+    settled,
+)
+from tests.helpers.virtual import LoopClock, VirtualLoop
+
+EVENTS = 24
+ENTITIES = 5
+NAMES = [f"web-{n}" for n in range(EVENTS)]
+PACE = Pace(retry_base=0.5, retry_cap=4.0, probe_base=4.0, probe_cap=8.0)
+FAILURES = st.builds(retry) | st.builds(rejected) | st.builds(blocked)
+
+ANSWERS = st.one_of(
+    st.builds(ok, duplicates=st.integers(0, 2), state=st.none() | st.binary(max_size=2)),
+    st.builds(partly, st.dictionaries(st.sampled_from(NAMES), FAILURES, max_size=8), state=st.none() | st.just(b"x")),
+    st.builds(bad, *[st.sampled_from(NAMES)] * 3),
+    st.builds(retry, st.none() | st.floats(0, 10)),
+    st.builds(blocked),
+    st.builds(hang),
+    st.builds(lost_answer, st.just(retry())),
+    st.builds(lost_answer, st.just(RuntimeError("x"))),
+    st.builds(RuntimeError),
+    st.builds(asyncio.CancelledError),
+)
+LIVES = st.lists(
+    st.tuples(
+        st.lists(ANSWERS, max_size=10),
+        st.sampled_from(["stop", "kill", "cancel"]),
+        st.floats(0, 20),
+        st.integers(0, 3),
+    ),
+    max_size=4,
+)
+
+
+@given(
+    lives=LIVES,
+    count=st.sampled_from([1, 3, 500]),
+    rules=st.sampled_from([[], [{"name": "/[02468]$/"}], [{"name": "none"}]]),
+    appends=st.lists(st.integers(1, 6), max_size=8),
+)
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+def test_at_least_once_in_order_and_one_outcome_each(
+    lives: list[Any], count: int, rules: list[Any], appends: list[int]
+) -> None:
+    with (
+        tempfile.TemporaryDirectory() as root,
+        capture_logs(),
+        asyncio.Runner(loop_factory=VirtualLoop) as runner,
+    ):
+        runner.run(_live(Path(root), lives, config(*rules, count=count, timeout=5), appends))
+
+
+async def _live(root: Path, lives: list[Any], options: Any, appends: list[int]) -> None:
+    clock = LoopClock()
+    directory = root / "0"
+    arrived: list[str] = []
+    left = list(range(EVENTS))
+    for number, (script, end, seconds, refusals) in enumerate([*lives, ([], "stop", 0.0, 0)]):
+        sink = MemorySink(*script)
+        last = number == len(lives)
+        async with opened(directory, clock) as journal:
+            assert journal.quarantined is None
+            async with running(journal, sink, options, stop=end == "stop", pace=PACE):
+                keeping = asyncio.create_task(journal.keep_house())
+                while left:
+                    n = appends.pop(0) if appends else 4
+                    now, left = left[:n], left[n:]
+                    for each in now:  # a few entities, each with several states
+                        await append(journal, numbered(each, entity=f"e{each % ENTITIES}"))
+                    if not last:
+                        break
+                with failing(times=refusals):
+                    await asyncio.sleep(seconds)
+                if last:
+                    await settled(journal, EVENTS)
+                keeping.cancel()
+                if end == "kill":
+                    directory = killed(directory, root / f"{number + 1}")
+                    arrived += sink.arrived
+            if end != "kill":
+                arrived += sink.arrived
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeping
+            if last:
+                await _check(journal, arrived, options)
+    balanced(directory)
+
+
+async def _check(journal: Any, arrived: list[str], options: Any) -> None:
+    record = journal.readers["memory"]
+    assert record.cursor == journal.head == EVENTS
+    assert sum(record.outcomes.values()) == EVENTS
+    rows = await journal._on_reader(lambda c: c.execute("SELECT event FROM letter").fetchall())
+    dead = [each.name for each in decode_lines([row[0] for row in rows])]
+    assert len(dead) == len(set(dead)) == record.outcomes.get(Outcome.DEAD, 0)
+    # At least once: what was wanted arrived, or is a dead letter.
+    wanted = [name for name in NAMES if not options.match or any(rule.open["name"](name) for rule in options.match)]
+    assert set(wanted) <= set(arrived) | set(dead)
+    assert set(arrived) | set(dead) <= set(wanted)
+    assert record.outcomes.get(Outcome.UNMATCHED, 0) == EVENTS - len(wanted)
+    # In order for each entity: whatever was repeated, what arrived last is the newest.
+    last = {name: place for place, name in enumerate(arrived)}
+    for entity in range(ENTITIES):
+        places = [last[name] for name in NAMES[entity::ENTITIES] if name in last and name not in dead]
+        assert places == sorted(places)
+    times = Counter(arrived)
+    event(f"repeats: {sum(times.values()) > len(times)}, dead: {bool(dead)}")
+    assert not await everything(journal, EVENTS)

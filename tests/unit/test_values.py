@@ -1,0 +1,84 @@
+"""Values with a unit, and secrets that do not show themselves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from eventer.values import Duration, Secret, Size
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0s", 0), ("10s", 10), ("250ms", 0.25), ("1m30s", 90), ("1.5h", 5400), ("2d", 172_800), ("1h1m1s1ms", 3661.001)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert Duration.parse(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "10", "s", "-1s", "1 s", "1w", "1s foo", "1.s", ".5s", "1S", "1s,2m", "1e3s"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration; write for example 30s"):
+        Duration.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("512", 512), ("512B", 512), ("1 KiB", 1024), ("1.5MiB", 1_572_864), ("10MB", 10**7), ("1GiB", 1 << 30)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert Size.parse(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1 TiB", "1Ki", "1,5MiB", "MiB", "1MiB1KiB", "1e9"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ValueError, match="is no size; write for example 64MiB"):
+        Size.parse(text)
+
+
+@pytest.mark.parametrize("digits", [12, 30, 400, 5000])
+@pytest.mark.parametrize(("type_", "unit"), [(Duration, "d"), (Size, "GiB")])
+def test_numbers_beyond_all_bounds_are_refused(type_: type[Duration | Size], unit: str, digits: int) -> None:
+    with pytest.raises(ValueError, match=r"is (longer|larger) than .*; write for example"):
+        type_.parse("9" * digits + unit)
+
+
+def test_a_century_can_be_counted_back_from_today() -> None:
+    assert datetime.now(UTC) - timedelta(seconds=Duration.parse("36500d"))
+    with pytest.raises(ValueError, match="longer than a century"):
+        Duration.parse("36500d100d")
+
+
+SECRET = "hunter2-canary"
+
+
+def test_a_secret_shows_itself_only_when_it_is_asked_to(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text(SECRET + "\r\n")
+    for secret in (Secret.literal(SECRET), Secret.file(path)):
+        shown = [repr(secret), str(secret), f"{secret}", f"{[secret]!r}", secret.source]
+        shown.append(msgspec.json.encode({"a": secret}, enc_hook=str).decode())
+        assert not [text for text in shown if SECRET in text]
+        assert secret.reveal() == SECRET
+
+
+def test_a_rotated_file_takes_effect(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("first\n")
+    secret = Secret.file(path)
+    assert secret.reveal() == "first"
+    path.write_text("second\n\n")
+    assert secret.reveal() == "second"
+    path.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        secret.reveal()
+
+
+def test_secrets_are_equal_by_value() -> None:
+    assert Secret.literal("a") == Secret.literal("a")
+    assert Secret.literal("a") != Secret.literal("b")
+    assert Secret.literal("a") != "a"
+    assert len({Secret.literal("a"), Secret.literal("a")}) == 1
