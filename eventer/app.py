@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from eventer.clock import Backoff, Clock
-from eventer.config.types import Config, Source
+from eventer.config.types import Config, Source, Start
 from eventer.control.server import serve
 from eventer.control.view import View
 from eventer.delivery.runner import Runner
@@ -27,7 +27,7 @@ from eventer.errors import ConfigError, Corrupt, Fault, JournalError, SourceErro
 from eventer.event import own_record
 from eventer.intake import Intake
 from eventer.journal import Journal, StreamKey
-from eventer.journal.files import FILE
+from eventer.journal.files import set_aside
 from eventer.journal.journal import OWN
 from eventer.journal.records import ClusterRecord
 from eventer.sink import SinkContext, load
@@ -75,14 +75,19 @@ class Daemon:
             EventerError: the HTTP port cannot be had.
         """
         damaged = False
+        backoff = Backoff(1.0, 60.0, clock=self._clock)
         while not self._stop.is_set():
             try:
                 await self._run(damaged=damaged)
-            except* Corrupt as errors:
+            except* Corrupt:
+                if self._stop.is_set():  # the next start begins anew, if it finds the damage as well
+                    raise
+                if damaged:
+                    # A disk that damages one journal after the other must not meet a hot loop.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(backoff.next()):
+                            await self._stop.wait()
                 damaged = True
-                log.error(  # noqa: TRY400 - where it was found says nothing about the damage
-                    "the journal turned out to be damaged", reason=str(_first(errors))
-                )
 
     async def _run(self, *, damaged: bool) -> None:
         config, clock = self._config, self._clock
@@ -243,6 +248,8 @@ class Daemon:
     def _stream(self, source: Source, client: Cluster, name: str, namespace: str | None, intake: Intake) -> Stream:
         settings = source.kubernetes
         start = settings.start
+        if set_aside(Path(self._config.state.path)) is not None:
+            start = Start(math.inf)  # what the damaged journal may have held is not "the past"
         return Stream(
             cluster=client,
             cluster_name=name,
@@ -263,23 +270,12 @@ def _key(cluster: str, namespace: str | None) -> StreamKey:
     return StreamKey(cluster, "events" if namespace is None else f"events/{namespace}")
 
 
-def _first(errors: BaseExceptionGroup[Corrupt]) -> BaseException:
-    """Return the first error in a group of groups."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
 def _untold(journal: Journal, directory: Path) -> Path | None:
     """Return a database that an earlier life set aside and could not tell of, because it was killed.
 
     The gap record is the first of its own records that a journal begun anew gets.
     """
-    if journal.stream(OWN).appended:
-        return None
-    kept = (file for file in directory.glob(f"{FILE}.damaged-*") if not file.name.endswith(("-wal", "-shm")))
-    return max(kept, default=None)
+    return None if journal.stream(OWN).appended else set_aside(directory)
 
 
 async def _all(runs: Iterable[Coroutine[Any, Any, None]]) -> None:

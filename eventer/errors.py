@@ -22,6 +22,8 @@ whoever raises passes text through `eventer.text.redact` where it came from else
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 __all__ = [
@@ -117,6 +119,11 @@ class DiskRefused(JournalError):
     """The disk is full, read-only or failing."""
 
 
+def _text(value: object) -> str:
+    """Return anything as text that can be encoded."""
+    return str(value).encode("utf-8", "replace").decode()
+
+
 class SinkError(EventerError):
     """A destination did not take a batch, or one item of it.
 
@@ -124,12 +131,13 @@ class SinkError(EventerError):
     """
 
     def __init__(self, message: str, *, reason: str, after: float | None = None, answer: str = "") -> None:
-        self.reason = reason
-        self.after = after
+        # Sinks by third parties bring what they like, and this is stored: it must be text, and short.
+        self.reason = _text(reason)[:100]
+        self.after = after if isinstance(after, int | float) and not math.isnan(after) else None
         """Seconds the far side asked us to wait; None if it said nothing."""
-        self.answer = answer
+        self.answer = _text(answer)[:2048]
         """First part of what the far side answered, redacted; kept with a dead letter."""
-        super().__init__(message)
+        super().__init__(_text(message))
 
 
 class Retry(SinkError):

@@ -119,6 +119,8 @@ class Arrivals(msgspec.Struct, kw_only=True):
     """
 
     events: list[Event]
+    epoch: int = 0
+    """The cluster's epoch in which this was read; goes into the stream's record with a whole list."""
     added: list[bool]
     """True where the watch said ADDED; False for MODIFIED and for list items."""
     gone: list[str] = []

@@ -130,6 +130,8 @@ class Intake:
 
     async def flush(self) -> None:
         """Return when everything taken is committed; see `Target.flush`."""
+        if self._contact != self._record.contact:
+            self._dirty()
         self._urgent = True
         self._wake.set()
         await self._idle.wait()
@@ -222,8 +224,10 @@ class Intake:
             counts["received"] += len(arrivals.poison)
             if arrivals.position is not None:
                 position = arrivals.position
-                if arrivals.listed:  # only a whole list brings a stream into the cluster's epoch
-                    epoch = self.epoch
+                if arrivals.listed:
+                    # Only a whole list brings a stream into an epoch: the one it was read in, which
+                    # another stream of the cluster may have ended meanwhile.
+                    epoch = arrivals.epoch
         self._record = StreamRecord(
             epoch=epoch,
             position=position,

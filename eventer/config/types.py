@@ -146,7 +146,10 @@ class Kubernetes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     nothing else would notice, so it should find nothing."""
 
     def __post_init__(self) -> None:
-        """Refuse times of zero."""
+        """Refuse times of zero, and a namespace named twice: its two streams would write one record."""
+        for namespace in self.namespaces:
+            if self.namespaces.count(namespace) > 1:
+                raise _fault("namespaces", f"the namespace {namespace} is named twice", "name it once")
         _positive(self, "event_ttl", "audit")
 
 

@@ -15,7 +15,23 @@ from eventer.event import Outcome
 from eventer.journal import Letter
 from eventer.sink import Batch, Sent
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "checked"]
+
+
+def checked(answer: object, n: int) -> Sent:
+    """Return what a sink returned for `n` events, if it keeps the contract.
+
+    It is stored and counted by: what breaks the contract must not get as far as the journal.
+
+    Raises:
+        TypeError: it does not.
+    """
+    if not isinstance(answer, Sent):
+        raise TypeError(f"send returned {type(answer).__name__}, no Sent")
+    well = isinstance(answer.state, bytes | None) and isinstance(answer.duplicates, int) and answer.duplicates >= 0
+    if not well or not all(isinstance(e, SinkError) and i in range(n) for i, e in answer.failed.items()):
+        raise TypeError("send returned a Sent with wrong content")
+    return answer
 
 
 class Parts:
@@ -77,6 +93,18 @@ class Parts:
         if again:
             self._todo.insert(0, again)
         return failure
+
+    def give_up(self, n: int, outcome: Outcome) -> int:
+        """Let the first `n` events of the read end with this outcome, as far as none is decided yet.
+
+        Returns:
+            How many that were.
+        """
+        given_up = [i for i in range(n) if self._fates[i] is None]
+        for i in given_up:
+            self._fates[i] = outcome
+        self._todo = [rest for part in self._todo if (rest := [i for i in part if i >= n])]
+        return len(given_up)
 
     def decided(self) -> tuple[Counter[Outcome], list[Letter]]:
         """Return the outcomes since the last call, as far as nothing before them is open, and their letters."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
@@ -20,7 +21,7 @@ import structlog
 
 from eventer import failpoint
 from eventer.clock import Backoff, Clock
-from eventer.delivery.parts import Parts
+from eventer.delivery.parts import Parts, checked
 from eventer.delivery.settlement import Settlement
 from eventer.errors import Blocked, DiskRefused, JournalError, Retry, SinkError
 from eventer.event import Outcome, own_record
@@ -122,7 +123,7 @@ class Runner:
 
     async def run(self) -> None:
         """Deliver until `stop`. Cancelling it is safe too: what is unsettled is sent again."""
-        settlement = Settlement(self._journal, self.name, await self.begin(), self._clock)
+        settlement = Settlement(self._journal, self.name, await self.begin(), self._clock, self._stop.set)
         opened = False
         try:
             while not self._stop.is_set():
@@ -166,6 +167,8 @@ class Runner:
         try:
             async with asyncio.timeout(self._config.timeout + SLACK):
                 state = await self._sink.open(settlement.record.state)
+                if not isinstance(state, bytes | None):
+                    raise TypeError(f"open returned {type(state).__name__}, no bytes")
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - classified
             await self._fail(self._classify(error))
             while not self._stop.is_set() and settlement.cursor < self._journal.head:
@@ -228,15 +231,14 @@ class Runner:
         wanted = [i for i, verdict in enumerate(self._verdicts(batch.events)) if verdict >= 0]
         return (batch if len(wanted) == len(lines) else batch.pick(wanted)), wanted
 
-    def _expired(self, piece: Slice) -> int:
-        """How many events at the beginning have been waiting longer than `max_age`."""
+    def _due(self, piece: Slice) -> tuple[int, Outcome]:
+        """How many events at the beginning must not wait any longer, and what becomes of them."""
+        over = min(self._journal.shed_to - piece.first, len(piece.lines))
+        if over > 0:
+            return over, Outcome.DROPPED
         limit = self._clock.now().timestamp() - self._max_age
-        n = 0
-        for count, at in piece.rows:
-            if at >= limit:
-                break
-            n += count
-        return n
+        old = itertools.takewhile(lambda row: row[1] < limit, piece.rows)
+        return sum(count for count, _ in old), Outcome.EXPIRED
 
     async def _read(self, settlement: Settlement) -> Slice | None:
         """Read what comes next.
@@ -250,9 +252,7 @@ class Runner:
         if piece.lost:
             await settlement.settle({Outcome.DROPPED: piece.lost})
             return None
-        n, outcome = min(over, len(piece.lines)), Outcome.DROPPED
-        if over <= 0:
-            n, outcome = self._expired(piece), Outcome.EXPIRED
+        n, outcome = self._due(piece)
         if not n:
             return piece
         batch, _ = self._wanted(piece.lines[:n])
@@ -293,11 +293,11 @@ class Runner:
             return
         result = await self._send(batch)
         if isinstance(result, Sent) and not result.failed:
-            duplicates = min(result.duplicates, len(batch))
+            new = max(0, len(batch) - result.duplicates)
             outcomes = {
                 Outcome.UNMATCHED: unmatched,
-                Outcome.DUPLICATE: duplicates,
-                Outcome.DELIVERED: len(batch) - duplicates,
+                Outcome.DUPLICATE: len(batch) - new,
+                Outcome.DELIVERED: new,
             }
             await settlement.settle({name: n for name, n in outcomes.items() if n}, (), result.state)
             return
@@ -318,7 +318,12 @@ class Runner:
                 return
             if failure is not None:
                 await self._fail(failure)
-            if self._stop.is_set() or settlement.cursor < self._journal.shed_to or self._expired(piece):
+            n, outcome = self._due(piece)
+            if n:
+                self._shed[outcome] += parts.give_up(n, outcome)
+                decided, letters = parts.decided()
+                await settlement.settle(decided, letters, state)
+            if parts.done or self._stop.is_set():
                 return
             result = await self._send(parts.next())
 
@@ -330,9 +335,7 @@ class Runner:
         try:
             async with asyncio.timeout(self._config.timeout + SLACK):
                 answer: object = await self._sink.send(batch)
-            if not isinstance(answer, Sent):
-                raise TypeError(f"send returned {type(answer).__name__}, no Sent")
-            result = answer
+            result = checked(answer, len(batch))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - nothing that a sink raises ends the loop
             result = self._classify(error)
         failpoint.hit("delivery.sent")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from eventer import failpoint
@@ -21,13 +21,19 @@ LAZY: Final = 1.0
 class Settlement:
     """Owns one reader's record. A settle is not awaited before the next send, but the one after is.
 
+    A settle that fails for good is raised by the next one and by `done`; `failed` is called at once,
+    so that its owner comes to that also if nothing more is to be sent.
+
     So after kill -9 at most two batches are repeated, and in steady state sending and fsync overlap.
     """
 
-    def __init__(self, journal: Journal, name: str, record: ReaderRecord, clock: Clock) -> None:
+    def __init__(
+        self, journal: Journal, name: str, record: ReaderRecord, clock: Clock, failed: Callable[[], object]
+    ) -> None:
         self._journal = journal
         self._name = name
         self._clock = clock
+        self._failed = failed
         self._writing: asyncio.Task[None] | None = None
         self._unwritten_since: float | None = None
         self.record = record
@@ -82,6 +88,11 @@ class Settlement:
             await self._writing
         self._unwritten_since = None
         self._writing = asyncio.create_task(self._commit(self.record, letters), name=f"settle {self._name}")
+        self._writing.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._failed()
 
     async def _commit(self, record: ReaderRecord, letters: Sequence[Letter]) -> None:
         """Write until it is written: the far side has these events, so there is no way back.

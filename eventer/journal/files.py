@@ -130,6 +130,12 @@ def empty(directory: Path) -> bool:
     return not path.exists() or not path.stat().st_size
 
 
+def set_aside(directory: Path) -> Path | None:
+    """Return the damaged database that is kept in the directory, if there is one."""
+    kept = (file for file in directory.glob(f"{FILE}.damaged-*") if not file.name.endswith(("-wal", "-shm")))
+    return max(kept, default=None)
+
+
 def quarantine(directory: Path, now: datetime) -> Path:
     """Move the database and its side files out of the way, for a person to look at.
 
@@ -138,13 +144,20 @@ def quarantine(directory: Path, now: datetime) -> Path:
     that a failing disk cannot fill itself with them.
 
     Returns:
-        Where the database is now; an empty file if it was gone, because that must be told as well.
+        Where the database is now; an empty file if it was gone, because that must be told as well. If
+        an earlier one was being set aside when the process was killed, where that one is.
 
     Raises:
         DiskRefused: it cannot be moved.
     """
     kept = directory / f"{FILE}.damaged-{now:%Y%m%dT%H%M%S.%f}"
     try:
+        former = set_aside(directory)
+        if former is not None and empty(directory):
+            # Killed while it was set aside, or while a new one was begun: nothing is lost but this.
+            for suffix in ("", "-wal", "-shm"):
+                (directory / (FILE + suffix)).unlink(missing_ok=True)
+            return former
         for old in directory.glob(f"{FILE}.damaged-*"):
             old.unlink()
         (directory / FILE).touch(mode=0o600)

@@ -343,16 +343,23 @@ class Journal:
         if not self._counted:
             self.backlog += await self._on_reader(lambda c: log.total(c, self._found))
             self._counted = True
+        # First what only reads: a full disk must not keep laggards from being told.
+        await self._measure()
+        backlog = self.backlog
         removed = log.TRIM
         while removed == log.TRIM:
             removed, size = await self._writer.submit(lambda c: log.trim(c, settled))
             self.backlog -= size
+        if self.backlog < backlog:
+            await self._measure()
         due = self._clock.monotonic() - self._folded_at >= FOLD_EVERY
         for key, record in list(self.streams.items()):
             if self.ledger.unfolded(key) >= (1 if due else ledger.FOLD_AT):
                 await self.ledger.fold(key, record)
         if due:
             self._folded_at = self._clock.monotonic()
+
+    async def _measure(self) -> None:
         self.used = await self._on_reader(log.used)
         excess = self.backlog - self._max_size
         # Down to 90 %: shedding a little at each round would tear every batch.

@@ -62,12 +62,18 @@ FAILURES: Final = (sqlite3.Error, OSError, UnicodeDecodeError)
 """What working with a database can raise; the last where a message quotes a damaged schema."""
 
 
-def translate(error: sqlite3.Error | OSError | UnicodeDecodeError) -> JournalError:
-    """Turn what SQLite or the system raised into our tree.
+_BUGS: Final = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
+"""Wrong use of SQLite. It says nothing about the file, which must not be set aside for it."""
 
-    Whatever is neither the disk's refusal nor known damage is damage too: an operation of ours
-    that SQLite cannot run (a missing table, a type mismatch) means that the file is not ours.
+
+def translate(error: sqlite3.Error | OSError | UnicodeDecodeError) -> Exception:
+    """Turn what SQLite or the system raised into our tree; a bug of ours stays what it is.
+
+    Whatever else is neither the disk's refusal nor known damage is damage too: an operation that
+    SQLite cannot run (a missing table, a constraint that does not hold) means that the file is not ours.
     """
+    if isinstance(error, _BUGS):
+        return error
     if isinstance(error, OSError):
         return DiskRefused(f"The disk under the state directory refuses: {error.strerror or error}.")
     # The low byte is the primary code: https://www.sqlite.org/rescode.html

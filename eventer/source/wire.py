@@ -125,11 +125,11 @@ class Decoder:
             position = version
         if position is not None:
             position &= (1 << EPOCH_SHIFT) - 1
-        arrivals = Arrivals(events=events, added=added, gone=gone, position=position, size=len(data))
+        arrivals = Arrivals(events=events, added=added, gone=gone, position=position, epoch=self.epoch, size=len(data))
         return Block(arrivals=arrivals, lines=len(lines), bookmarks=bookmarks)
 
     def _line_by_line(self, data: bytes) -> Block:
-        arrivals = Arrivals(events=[], added=[], size=len(data))
+        arrivals = Arrivals(events=[], added=[], epoch=self.epoch, size=len(data))
         block = Block(arrivals=arrivals)
         for raw in data.split(b"\n"):
             if not raw.strip():
@@ -195,7 +195,7 @@ class Decoder:
 
     def items(self, items: Sequence[msgspec.Raw]) -> Arrivals:
         """Decode items of a list. The position is left to the caller, who knows which page is the last."""
-        arrivals = Arrivals(events=[], added=[], listed=True)
+        arrivals = Arrivals(events=[], added=[], epoch=self.epoch, listed=True)
         for raw in items:
             data = bytes(raw)
             arrivals.size += len(data)

@@ -78,6 +78,15 @@ class Life:
 
         await until(lambda: self.task.done() or up(), "watching")
 
+    async def settled(self, *sinks: str) -> None:
+        """Wait until these sinks have all that there is, and the books say so.
+
+        What a file shows before that may be taken back, if the send is cut short.
+        """
+        await until(
+            lambda: all(self.journal.readers[name].cursor == self.journal.head for name in sinks), "all to be settled"
+        )
+
     async def stop(self) -> None:
         """End it in order, and wait for that."""
         self.daemon.stop()
@@ -130,7 +139,8 @@ class Site:
             if watching:
                 await life.watching()
             yield life
-            await life.stop()
+            if not life.task.done():
+                await life.stop()
         finally:
             if not life.task.done():
                 life.task.cancel()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eventer.config.types import FilterRule
-from eventer.event import Arrivals, Event, decode_lines
+from eventer.event import EPOCH_SHIFT, Arrivals, Event, decode_lines
 from eventer.intake import Intake
 from eventer.journal import Journal, ReaderRecord, StreamKey
 from tests.helpers.journals import KEY, everything, opened
@@ -47,6 +47,7 @@ def watched(*events: Event, added: Sequence[bool] | bool = True, **more: Any) ->
 
 
 def listed(*events: Event, position: int | None, **more: Any) -> Arrivals:
+    more.setdefault("epoch", max((event.version >> EPOCH_SHIFT for event in events), default=0))
     return watched(*events, added=False, position=position, listed=True, **more)
 
 

@@ -64,6 +64,7 @@ async def test_what_is_there_and_what_comes_is_delivered_and_the_end_is_orderly(
         await site.has("before")
         server.create("while")
         await site.has("before", "while")
+        await life.settled("out")
         assert await life.get("/readyz") == (200, "ok\n")
         await life.stop()
         with pytest.raises(aiohttp.ClientConnectorError):
@@ -167,7 +168,8 @@ async def test_a_drained_sink_is_removed_without_a_word(site: Site, server: ApiS
     site.document["sinks"]["old"] = {"kind": "file", "path": f"{site.out}.old"}
     server.create("first")
     async with site.running() as life:
-        await until(lambda: all(r.cursor == 1 for r in life.journal.readers.values()), "both to have it")
+        await site.has("first")
+        await life.settled("out", "old")
     del site.document["sinks"]["old"]
     async with site.running():
         pass
@@ -207,6 +209,8 @@ async def test_row_w17_another_cluster_under_the_same_name_is_exported_whole(sit
             record = life.journal.cluster("prod")
             assert record is not None
             assert (record.uid, record.epoch) == (other.uid, 1)
+            (stream,) = life.view.streams.values()
+            assert (stream.status.rollbacks, stream.status.audit_missed) == (0, 0)  # nobody had to find out later
         async with site.running():  # and it is known from now on
             other.create("later")
             await site.has("later")
@@ -231,13 +235,16 @@ async def test_row_w17_also_where_versions_and_names_are_the_same(site: Site, se
         async with site.running():
             await site.has("one", "two")
         site.read(other)
-        async with site.running():
+        async with site.running() as life:
             await until(lambda: len(site.names()) == 4, "all of the other one")
+            (stream,) = life.view.streams.values()
+            assert (stream.status.rollbacks, stream.status.audit_missed) == (0, 0)
     finally:
         await other.stop()
     assert Counter(site.names()) == {"one": 2, "two": 2}
     ids = [record["id"] for record in site.records()]
     assert len(set(ids)) == 4  # a store with identity can tell the two clusters apart
+    assert [record["version"] >> EPOCH_SHIFT for record in site.records()] == [0, 0, 1, 1]
     assert site.balanced() == 4
 
 

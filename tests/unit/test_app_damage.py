@@ -70,6 +70,7 @@ async def test_damage_found_while_running_begins_anew_in_the_same_process(site: 
     server.create("before")
     async with site.running() as life:
         await site.has("before")
+        await life.settled("out")
         life.journal._failed(Corrupt("database disk image is malformed"))
         await until(lambda: len(life.views) == 2, "the second journal")
         await life.watching()
@@ -78,6 +79,7 @@ async def test_damage_found_while_running_begins_anew_in_the_same_process(site: 
         await until(lambda: gaps(site), "the gap record")
         assert life.view.quarantines == 1
         assert (await life.get("/readyz"))[0] == 200
+        await life.settled("out")
         life.journal._failed(Corrupt("and once more"))
         await until(lambda: len(life.views) == 3, "the third journal")
         await life.watching()
@@ -94,14 +96,15 @@ async def test_damage_found_while_running_begins_anew_in_the_same_process(site: 
     assert (own.appended, books.readers["dead"].cursor) == (1, 0)  # the gap waits for the dead sink, too
 
 
-async def test_damage_found_while_stopping_does_not_keep_it_from_ending(site: Site, server: ApiServer) -> None:
+async def test_damage_found_while_stopping_ends_it_and_is_not_kept_quiet(site: Site, server: ApiServer) -> None:
     server.create("before")
     async with site.running() as life:
         await site.has("before")
         life.daemon.stop()
         life.journal._failed(Corrupt("database disk image is malformed"))
-        await life.task
-    assert len(life.views) == 1
+        with pytest.raises(ExceptionGroup) as caught:
+            await life.task
+        assert caught.group_contains(Corrupt)
 
 
 async def test_a_kill_between_setting_aside_and_saying_so_loses_no_gap_record(site: Site, server: ApiServer) -> None:

@@ -197,9 +197,9 @@ class Life:
                 last = number == len(pages) - 1
                 events = [thing.event(intake.epoch) for thing in page]
                 position = api.version if last else None
-                await intake.take(
-                    Arrivals(events=events, added=[False] * len(events), listed=True, position=position, size=9)
-                )
+                arrivals = Arrivals(events=events, added=[False] * len(events), listed=True, position=position, size=9)
+                arrivals.epoch = intake.epoch
+                await intake.take(arrivals)
             await intake.flush()
             self.must_list, self.at = False, api.version
             return

@@ -208,6 +208,18 @@ async def test_a_watch_of_the_old_epoch_does_not_bring_a_stream_into_the_new_one
 
 
 @in_virtual_time
+async def test_a_list_read_in_the_old_epoch_does_not_bring_a_stream_into_the_new_one(tmp_path: Path) -> None:
+    async with taking(tmp_path) as (intake, journal):
+        await intake.take(listed(state("a", 120), position=130))
+        await intake.flush()
+        await journal.set_cluster("prod", ClusterRecord(epoch=1))  # by another stream, while this one's page was read
+        await intake.take(listed(state("a", 110), position=150))
+        await intake.flush()
+        assert intake.position is None  # so it lists again, in the epoch that knows 110 to be newer
+        assert journal.stream(KEY).epoch == 0
+
+
+@in_virtual_time
 async def test_streams_of_one_cluster_raise_its_epoch_once(tmp_path: Path) -> None:
     async with taking(tmp_path) as (first, journal):
         second = Intake(journal, StreamKey("prod", "events/shop"), [], journal._clock)

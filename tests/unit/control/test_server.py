@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from eventer.control.view import LIVE_WITHIN
 from eventer.demo.apiserver import ApiServer, status_body
 from eventer.demo.faults import Fault
+from eventer.event import Outcome
+from eventer.journal import read_books
+from tests.helpers.farside import FarSide
 from tests.helpers.inprocess import Site, StillClock
 from tests.helpers.until import until
 
@@ -69,6 +73,19 @@ async def test_ready_names_the_right_that_is_missing(site: Site, server: ApiServ
         assert (await life.get("/readyz"))[0] == 200
 
 
+async def test_a_right_that_is_taken_away_makes_it_unready_again(site: Site, server: ApiServer) -> None:
+    async with site.running() as life:
+        for kind in ("watch", "probe"):
+            server.faults.add(
+                kind, Fault(status=403, body=status_body(403, "Forbidden", "events is forbidden")), times=None
+            )
+        server.cut()
+        (stream,) = life.view.streams.values()
+        await until(lambda: stream.status.blocked, "the refusal")
+        status, text = await life.get("/readyz")
+        assert (status, text) == (503, f"prod events: {stream.status.blocked}\n")
+
+
 async def test_each_of_several_namespaces_must_be_ready(site: Site, server: ApiServer) -> None:
     site.document["sources"][0]["kubernetes"]["namespaces"] = ["a", "b"]
     server.faults.add("list", Fault(freeze_head=True))
@@ -91,10 +108,31 @@ async def test_a_dead_sink_does_not_make_it_unready(site: Site, server: ApiServe
         assert await life.get("/readyz") == (200, "ok\n")
 
 
-async def test_it_is_not_ready_any_more_while_it_stops(site: Site) -> None:
-    async with site.running() as life:
-        life.view.stopping = True
-        assert await life.get("/readyz") == (503, "stopping\n")
+class Gated(FarSide):
+    """Takes a request only once `gate` is open."""
+
+    gate: asyncio.Event
+
+    async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        await self.gate.wait()
+        return await super().exchange(reader, writer)
+
+
+async def test_it_is_not_ready_any_more_while_it_finishes_what_is_in_flight(site: Site, server: ApiServer) -> None:
+    async with Gated() as far:
+        far.gate = asyncio.Event()
+        site.document["sinks"]["slow"] = {"kind": "webhook", "url": far.url}
+        server.create("first")
+        async with site.running() as life:
+            await until(lambda: far.open, "the send")
+            life.daemon.stop()
+            await until(lambda: life.view.stopping, "the beginning of the end")
+            assert await life.get("/readyz") == (503, "stopping\n")
+            assert (await life.get("/livez"))[0] == 200
+            far.gate.set()
+            await life.task
+        assert len(far.requests) == 1
+    assert read_books(site.state).readers["slow"].outcomes == {Outcome.DELIVERED: 1}
 
 
 # -- /livez ----------------------------------------------------------------------------------------
@@ -150,21 +188,29 @@ async def test_health_is_one_page_for_a_person(site: Site, server: ApiServer) ->
         )
 
 
-async def test_health_says_what_is_wrong_and_stays_200(site: Site, server: ApiServer) -> None:
+async def test_health_says_what_is_wrong_with_a_sink_and_stays_200(site: Site, server: ApiServer) -> None:
     site.add_dead_sink("dead")
     server.create("first")
     async with site.running() as life:
         await site.has("first")
-        await until(lambda: life.view.runners["dead"].status.error, "the failure of the sink")
+        await until(lambda: life.view.runners["dead"].status.error, "the failure")
+        status, text = await life.get("/healthz")
+    found = json.loads(text)
+    assert (status, found["status"]) == (200, "degraded")  # a page for people: probes have their own
+    assert found["sinks"]["dead"]["pending"] == 1
+    assert found["sinks"]["dead"]["error"]
+    assert found["not_ready"] == []
+
+
+async def test_health_says_what_is_wrong_with_a_cluster(site: Site, server: ApiServer) -> None:
+    async with site.running() as life:
         await server.stop()
         (stream,) = life.view.streams.values()
-        await until(lambda: not stream.status.connected, "the failure of the server")
-        status, text = await life.get("/healthz")
-        found = json.loads(text)
-        assert (status, found["status"]) == (200, "degraded")  # a page for people: probes have their own
-        assert found["sinks"]["dead"]["pending"] == 1
-        assert found["sinks"]["dead"]["error"]
-        assert found["streams"]["prod events"]["error"]
+        await until(lambda: not stream.status.connected, "the failure")
+        found = json.loads((await life.get("/healthz"))[1])
+    assert found["status"] == "degraded"
+    assert found["streams"]["prod events"]["connected"] is False
+    assert found["streams"]["prod events"]["error"]
 
 
 async def test_nothing_else_is_answered(site: Site) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventer.delivery.parts import Parts
+from eventer.delivery.parts import Parts, checked
 from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.event import Event, Origin, Outcome, encode_lines
 from eventer.sink import Sent
@@ -105,3 +106,36 @@ def test_a_blocked_item_weighs_more_than_one_that_may_go_later() -> None:
     parts = Parts(lines(2), [0, 1])
     failure = parts.judge(Sent(failed={0: Blocked("no", reason="denied"), 1: Retry("later", reason="busy")}))
     assert isinstance(failure, Blocked)
+
+
+def test_what_is_given_up_is_only_what_nothing_was_decided_on() -> None:
+    parts = Parts(lines(5), [0, 1, 2, 4])
+    parts.judge(Sent(failed={0: Retry("later", reason="busy"), 3: Retry("later", reason="busy")}))
+    assert parts.decided() == (Counter(), [])
+    assert parts.give_up(4, Outcome.EXPIRED) == 1
+    decided, _ = parts.decided()
+    assert decided == Counter({Outcome.EXPIRED: 1, Outcome.DELIVERED: 2, Outcome.UNMATCHED: 1})
+    assert list(parts.next().lines) == lines(5)[4:]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        b"ok",
+        Sent(state="text"),  # type: ignore[arg-type]
+        Sent(duplicates=-1),
+        Sent(failed={2: Retry("later", reason="busy")}),
+        Sent(failed={0: "no"}),  # type: ignore[dict-item]
+    ],
+)
+def test_an_answer_that_breaks_the_contract_goes_no_further(answer: object) -> None:
+    with pytest.raises(TypeError):
+        checked(answer, 2)
+    assert checked(Sent(failed={1: Retry("later", reason="busy")}), 2).duplicates == 0
+
+
+def test_what_a_sink_says_of_a_failure_can_be_stored() -> None:
+    error = Rejected("no \ud800", reason={"code": 5}, answer=["\ud800"], after=float("nan"))  # type: ignore[arg-type]
+    assert (error.reason, error.after) == ("{'code': 5}", None)
+    (str(error) + error.answer).encode()
