@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,8 @@ HEADERS: Final = 30.0
 LOAD: Final = 30.0
 """Seconds for loading the configuration: an exec plugin may ask its cloud for a token."""
 _ERROR_BODY: Final = 64 << 10
+_PLUGIN: Final = re.compile(r"exec: process returned (-?\d+)")
+"""How kubernetes_asyncio says that an exec plugin failed."""
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 60_000))
 """A half-open connection is noticed after 30 + 3 * 10 s of silence, or 60 s after data went
 unacknowledged (https://man7.org/linux/man-pages/man7/tcp.7.html). The last one is in milliseconds."""
@@ -86,15 +89,23 @@ class Reads:
 
 
 class _Session:
-    """One configured client. It is replaced, never changed, and closed when its last request is done."""
+    """One configured client. It is replaced, never changed, and closed when its last request is done.
+
+    Each request uses it as a context manager, from before it is sent until its answer is closed.
+    """
 
     def __init__(self, api: Any) -> None:
         self.api = api
-        self.users = 0
         self.retired = False
+        self._users = 0
 
-    async def release(self) -> None:
-        if self.retired and not self.users:
+    async def __aenter__(self) -> _Session:
+        self._users += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._users -= 1
+        if self.retired and not self._users:
             await self.api.close()
 
 
@@ -122,13 +133,14 @@ class Cluster:
         self._session: _Session | None = None
         self._loading = asyncio.Lock()
         self.reloads = 0
-        """How often the configuration was read again after a 401 or a TLS error."""
+        """How often the configuration was read again: after a 401, a TLS error, or an exec plugin that failed."""
 
     @classmethod
     async def connect(cls, kubeconfig: str | Path | None = None, context: str | None = None) -> Cluster:
         """Load the configuration. Nothing is sent yet.
 
         Without arguments: the pod's service account inside a cluster, else $KUBECONFIG or ~/.kube/config.
+        An exec plugin that fails or hangs may work later: it is asked again with the first request.
 
         Args:
             kubeconfig: a kubeconfig file.
@@ -140,6 +152,8 @@ class Cluster:
         cluster = cls(kubeconfig, context)
         try:
             cluster._session = await cluster._load()
+        except _PluginError:
+            pass
         except _LoadError as error:
             raise ConfigError([Fault(path="kubernetes", message=str(error), remedy=error.remedy)]) from None
         return cluster
@@ -194,27 +208,22 @@ class Cluster:
         self, path: str, params: Mapping[str, str], accept: str | None, deadline: float
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a GET and yield its answer, unread. A 401 or a TLS error reloads the configuration once."""
-        session = self._current()
-        try:
-            response = await self._send(session, path, params, accept, deadline)
-        except _AgainError:
-            session = await self._reload(session)
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(self._session or await self._reload(None))
             try:
                 response = await self._send(session, path, params, accept, deadline)
-            except _AgainError as again:
-                raise again.error from None
-        session.users += 1
-        try:
+            except _AgainError:
+                session = await stack.enter_async_context(await self._reload(session))
+                try:
+                    response = await self._send(session, path, params, accept, deadline)
+                except _AgainError as again:
+                    raise again.error from None
+            stack.callback(response.close)
             yield response
-        finally:
-            response.close()
-            session.users -= 1
-            await session.release()
 
     async def _send(
         self, session: _Session, path: str, params: Mapping[str, str], accept: str | None, deadline: float
     ) -> aiohttp.ClientResponse:
-        session.users += 1
         try:
             async with asyncio.timeout(deadline):
                 response: aiohttp.ClientResponse = await session.api.call_api(
@@ -234,8 +243,6 @@ class Cluster:
             raise Stalled(f"No answer within {deadline:.0f} s.") from None
         except Exception as other:  # noqa: BLE001 - a token hook of the library raises anything
             raise Broken(f"No answer: {words(other)}.") from None
-        finally:
-            session.users -= 1
         if response.status == 200 and "json" in response.content_type:
             return response
         try:
@@ -244,24 +251,23 @@ class Cluster:
             response.close()
         raise _AgainError(failure) if response.status == 401 else failure
 
-    def _current(self) -> _Session:
-        if self._session is None:
-            raise Broken("The client is closed.")
-        return self._session
+    async def _reload(self, used: _Session | None) -> _Session:
+        """Read kubeconfig, token file, certificates and exec plugin again, once for all who failed together.
 
-    async def _reload(self, used: _Session) -> _Session:
-        """Read kubeconfig, token file, certificates and exec plugin again, once for all who failed together."""
+        Args:
+            used: what the caller was refused with; None if nothing could be loaded so far.
+        """
         async with self._loading:
-            current = self._current()
-            if current is not used:
-                return current
+            if self._session is not None and self._session is not used:
+                return self._session
             self.reloads += 1
             try:
                 self._session = await self._load()
             except _LoadError as error:
-                raise Broken(f"Access was refused, and reading the configuration again failed: {error}") from None
-            used.retired = True
-            await used.release()
+                why = "" if used is None else "Access was refused, and reading the configuration again failed: "
+                raise Broken(f"{why}{error}") from None
+            if used is not None:
+                used.retired = True
             return self._session
 
     async def _load(self) -> _Session:
@@ -292,8 +298,13 @@ class Cluster:
             raise
         except Exception as error:  # noqa: BLE001 - the loaders raise anything, from KeyError to AssertionError
             where = "the pod's service account" if inside else f"the kubeconfig {file}"
-            reason = "it took too long" if isinstance(error, TimeoutError) else words(error)
-            raise _LoadError(f"Cannot use {where}: {reason}.", "Try it with kubectl.") from None
+            remedy = "Try it with kubectl."
+            if isinstance(error, TimeoutError):
+                raise _PluginError(f"Cannot use {where}: its exec plugin takes too long.", remedy) from None
+            if failed := _PLUGIN.match(str(error)):
+                # What comes after this is what the plugin wrote, and it may be a credential.
+                raise _PluginError(f"Cannot use {where}: its exec plugin ended with {failed[1]}.", remedy) from None
+            raise _LoadError(f"Cannot use {where}: {words(error)}.", remedy) from None
         api.rest_client.pool_manager = _Once(api.rest_client.pool_manager)
         api.user_agent = "eventer"
         return _Session(api)
@@ -303,6 +314,10 @@ class _LoadError(Exception):
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class _PluginError(_LoadError):
+    """An exec plugin failed: its cloud may be down, and up again in a minute."""
 
 
 class _AgainError(Exception):

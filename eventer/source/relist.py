@@ -37,6 +37,7 @@ class Relist:
         target: who takes it.
         decoder: makes a decoder for the epoch as it is now.
         compare: told the list's version before anything of it is taken; raises the epoch on a rollback.
+        complete: called when everything but the end of the list is committed, before the position moves.
         settings, status, clock: the stream's.
     """
 
@@ -48,6 +49,7 @@ class Relist:
         *,
         decoder: Callable[[], Decoder],
         compare: Callable[[int], Awaitable[None]],
+        complete: Callable[[], Awaitable[None]],
         settings: StreamSettings,
         status: StreamStatus,
         clock: Clock,
@@ -57,6 +59,7 @@ class Relist:
         self._target = target
         self._decoder = decoder
         self._compare = compare
+        self._complete = complete
         self._settings = settings
         self._status = status
         self._clock = clock
@@ -71,20 +74,20 @@ class Relist:
             SourceError: the list was not completed; nothing is lost, the position is as before.
             JournalError: as `Target.take`.
         """
+        first = self._target.position is None and self._target.contact is None
         for _ in range(PAGED_TRIES):
             try:
-                return await self._list(self._page)
+                return await self._list(self._page, first=first)
             except Gone:
                 # The pages took longer than history lasts, or the server compacts eagerly.
                 continue
             except Oversized:
                 self._page = max(1, self._page // 8)
                 raise
-        return await self._list(None)
+        return await self._list(None, first=first)
 
-    async def _list(self, limit: int | None) -> int:
+    async def _list(self, limit: int | None, *, first: bool) -> int:
         target = self._target
-        first = target.position is None and target.contact is None
         seen_before: datetime | None = None
         decoder: Decoder | None = None
         version = items = 0
@@ -120,6 +123,8 @@ class Relist:
             arrivals = decoder.items(page.items[start : start + size])
             arrivals.seen_before = seen_before
             if not page.more and start == starts[-1]:
+                await self._target.flush()
+                await self._complete()
                 arrivals.position = page.version
             self._status.poison += len(arrivals.poison)
             await self._target.take(arrivals)

@@ -91,6 +91,7 @@ class Stream:
             target,
             decoder=self._decoder,
             compare=self._compare,
+            complete=self._listed,
             settings=settings,
             status=self.status,
             clock=clock,
@@ -107,6 +108,8 @@ class Stream:
         """Cause for which the stream is down, as it was logged; empty while it is up."""
         self._last_up: float | None = None
         self._live: Reads | None = None
+        self._gap_told: float | None = None
+        """Last contact before the gap that was recorded last: a list that fails after it is tried again."""
         self._interrupted = False
         self._rolled_back = False
         self._began = clock.now().timestamp()
@@ -237,7 +240,7 @@ class Stream:
         return arrivals.position is not None and arrivals.position != start
 
     async def _list(self) -> None:
-        """List, and say so in a gap record if there was no contact for longer than events live."""
+        """List everything that exists."""
         target = self._target
         _, count, line = self._spoiled
         if count >= self._settings.spoiled and line:
@@ -245,23 +248,30 @@ class Stream:
             self._spoiled = (None, 0, b"")
             self.status.poison += 1
             await target.take(Arrivals(events=[], added=[], poison=[line], size=len(line)))
-        contact = target.contact
         self._abandon_audit()
         items = await self._relist.run()
+        self._must_list = False
+        self._log.info("listed", items=items, position=target.position)
+
+    async def _listed(self) -> None:
+        """Note contact, and a gap if there was one, before the position of a list is stored.
+
+        A kill between the two repeats the gap record; the other way round it would never be written.
+        """
+        target, settings = self._target, self._settings
+        contact = target.contact
         now = self._clock.now()
-        settings = self._settings
-        if contact is not None and now.timestamp() - contact > settings.event_ttl * (1 - settings.gap_margin):
+        away = 0.0 if contact is None else now.timestamp() - contact
+        if contact is not None and contact != self._gap_told and away > settings.event_ttl * (1 - settings.gap_margin):
             since = datetime.fromtimestamp(contact, UTC)
             causes = ["Eventer was not running."] if contact < self._began else []
             cause = " ".join([*causes, self.status.last_error]).strip()
             await target.record(gap_record(self._cluster_name, self._namespace, since, now, cause))
-            await target.flush()
+            self._gap_told = contact
             self.status.gaps += 1
-            self.status.gap_seconds += now.timestamp() - contact
+            self.status.gap_seconds += away
             self._log.warning("gap: events may have expired unread", since=since.isoformat(), cause=cause)
         target.touch()
-        self._must_list = False
-        self._log.info("listed", items=items, position=target.position)
 
     async def _current(self) -> int:
         """Probe: the cluster's current version, by a quorum read of one item.

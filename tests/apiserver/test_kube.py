@@ -89,17 +89,43 @@ async def test_an_exec_plugin_is_asked_and_asked_again_after_a_401(server: ApiSe
     await cluster.close()
 
 
-async def test_a_plugin_that_fails_tells_no_secret(server: ApiServer, tmp_path: Path, caplog) -> None:
+async def test_a_plugin_that_fails_tells_nothing_it_wrote_and_is_asked_again(server, tmp_path, caplog) -> None:
+    token = tmp_path / "token"
     plugin = tmp_path / "plugin"
-    plugin.write_text("#!/bin/sh\necho 'token=hunter2hunter2' >&2\nexit 1\n")
+    plugin.write_text(
+        f"#!/bin/sh\ntest -f {token} || {{ echo 'refused hunter2hunter2' >&2; exit 3; }}\n"
+        'echo \'{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",'
+        ' "status": {"token": "one-token"}}\'\n'
+    )
     plugin.chmod(plugin.stat().st_mode | stat.S_IXUSR)
     path = server.write_kubeconfig(tmp_path / "k")
     config = json.loads(path.read_text())
     config["users"][0]["user"] = {"exec": {"command": str(plugin), "apiVersion": "client.authentication.k8s.io/v1"}}
     path.write_text(json.dumps(config))
-    with pytest.raises(ConfigError) as raised:
-        await Cluster.connect(path)
-    assert "hunter2" not in str(raised.value) + only(raised.value) + caplog.text
+    server.token = "one-token"
+    cluster = await Cluster.connect(path)
+    with pytest.raises(Broken) as raised:
+        await cluster.get("/version")
+    assert "exec plugin ended with 3" in str(raised.value)
+    assert "hunter2" not in str(raised.value) + caplog.text
+    token.touch()
+    await cluster.get("/version")
+    await cluster.close()
+
+
+async def test_a_client_that_was_replaced_is_closed_when_its_last_request_fails(server, tmp_path) -> None:
+    token = tmp_path / "token"
+    token.write_text("one-token")
+    server.token = "one-token"
+    cluster = await Cluster.connect(server.write_kubeconfig(tmp_path / "k", token_file=token))
+    old = cluster._session
+    assert old is not None
+    pool = old.api.rest_client.pool_manager._session
+    token.write_text("two-token")
+    server.token = "two-token"
+    await cluster.get("/version")
+    assert pool.closed
+    await cluster.close()
 
 
 async def test_several_streams_that_are_refused_together_reload_once(server: ApiServer, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from eventer.demo.faults import Fault
-from eventer.event import Origin
+from eventer.event import Event, Origin
 from tests.helpers.recorded import special
 from tests.helpers.until import until
 
@@ -197,6 +197,36 @@ async def test_w4_longer_away_than_events_live_is_told(world) -> None:
     assert world.status.gaps == 1 and world.status.gap_seconds >= away
     await world.watching()
     assert world.target.contact is not None and world.target.contact > contact + away - 1
+
+
+async def test_w4_a_gap_is_told_before_the_position_moves_and_once(world) -> None:
+    old = world.server.store.version
+    world.target.resume(old, contact=world.clock.now().timestamp() - 7200)
+    world.server.create("survivor")
+    world.server.compact()
+    world.target.refuse_end = 2
+    told_at = []
+    record = world.target.record
+
+    async def noting(event: Event) -> None:
+        told_at.append(world.target.position)
+        await record(event)
+
+    world.target.record = noting
+    world.run(event_ttl=3600)
+    await world.watching()
+    assert told_at == [old]
+    assert world.status.gaps == 1
+
+
+async def test_a_first_list_that_is_not_stored_is_still_the_first_one(world) -> None:
+    for i in range(5):
+        world.server.create(f"old-{i}")
+    world.target.refuse_end = 1
+    world.run(start="now", page=2)
+    await world.watching()
+    assert world.target.refuse_end == 0
+    assert world.target.events == []
 
 
 async def test_w3_shorter_away_is_no_gap(world) -> None:

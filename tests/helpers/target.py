@@ -28,8 +28,11 @@ class MemoryTarget:
         """How many of the next takes fail, as on a full disk."""
         self.hold = False
         """Take blocks and commit none of them, as while a disk hangs."""
+        self.refuse_end = 0
+        """How many of the next takes that end a list fail."""
         self._position: int | None = None
         self._position_epoch = 0
+        self._stored_contact: float | None = None
 
     @property
     def position(self) -> int | None:
@@ -38,16 +41,20 @@ class MemoryTarget:
     def resume(self, position: int, contact: float | None = None) -> None:
         """Begin as after a restart."""
         self._position, self._position_epoch = position, self.epoch
-        self.contact = contact
+        self.contact = self._stored_contact = contact
 
     async def take(self, arrivals: Arrivals) -> None:
-        if self.refuse:
-            self.refuse -= 1
+        ends = arrivals.listed and arrivals.position is not None
+        if self.refuse or (ends and self.refuse_end):
+            self.refuse -= bool(self.refuse)
+            self.refuse_end -= bool(ends and self.refuse_end)
+            self.contact = self._stored_contact
             raise JournalError("The disk is full.")
         assert len(arrivals.events) == len(arrivals.added)
         self.blocks.append(arrivals)
         if self.hold:
             return
+        self._stored_contact = self.contact
         for event in arrivals.events:
             known = event.version <= self.ledger.get(event.entity, -1)
             if not (known and arrivals.listed):

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from eventer.config.types import FilterRule, Listen, Namespace, Start
+from eventer.config.types import FilterRule, Kubernetes, Listen, Namespace, Start
+from eventer.errors import ConfigError
 from eventer.match import Rule
 
 
@@ -59,3 +60,9 @@ def test_a_filter_rule_is_one_of_its_two():
     rule = Rule.parse({"type": "Normal"})
     assert (FilterRule(drop=rule).rule, FilterRule(drop=rule).keeps) == (rule, False)
     assert (FilterRule(keep=rule).rule, FilterRule(keep=rule).keeps) == (rule, True)
+
+
+def test_a_namespace_named_twice_is_refused():
+    with pytest.raises(ConfigError) as raised:
+        Kubernetes(namespaces=["shop", "web", "shop"])
+    assert [fault.message for fault in raised.value.faults] == ["the namespace shop is named twice"]
