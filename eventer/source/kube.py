@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import aiohttp
 import msgspec
@@ -99,7 +99,7 @@ class _Session:
         self.retired = False
         self._users = 0
 
-    async def __aenter__(self) -> _Session:
+    async def __aenter__(self) -> Self:
         self._users += 1
         return self
 
