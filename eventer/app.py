@@ -61,6 +61,7 @@ class Daemon:
         self._ready = ready
         self._stop = asyncio.Event()
         self._quarantines = 0
+        self._naming = asyncio.Lock()
 
     def stop(self) -> None:
         """Ask for an orderly end: stop reading, finish what is in flight, settle."""
@@ -191,7 +192,8 @@ class Daemon:
             intakes: list[Intake] = []
             scopes: list[str | None] = [*settings.namespaces] or [None]
             for namespace in scopes:
-                intakes.append(Intake(journal, _key(name, namespace), self._config.filter, self._clock))
+                key = _key(name, namespace, settings.field_selector)
+                intakes.append(Intake(journal, key, self._config.filter, self._clock))
                 streams.append(self._stream(source, client, name, namespace, intakes[-1]))
                 view.streams[intakes[-1].key] = streams[-1]
             async with asyncio.TaskGroup() as group:
@@ -214,25 +216,47 @@ class Daemon:
         while True:
             try:
                 uid = await identify(client)
+                name = source.cluster or str(uid)
+                why = ""
                 if uid is None and source.cluster is None:
                     why = (
                         "the namespace kube-system may not be read, so the cluster has no name. Set `cluster:` in "
                         "its source, or grant `get` on the namespace kube-system"
                     )
-                    if view.waiting.get(shown) != why:
-                        log.error("cluster unknown", cluster=shown, reason=why)
-                    view.waiting[shown] = why
-                    await self._clock.sleep(backoff.next())
-                    continue
-                name = source.cluster or str(uid)
-                await self._note(name, uid, journal)
-                view.waiting.pop(shown, None)
-                return name
+                async with self._naming:  # between looking for a twin and noting the uid no other source may do so
+                    why = why or self._twin(source, uid, journal)
+                    if not why:
+                        await self._note(name, uid, journal)
+                        view.waiting.pop(shown, None)
+                        return name
+                if view.waiting.get(shown) != why:
+                    log.error("cluster unknown", cluster=shown, reason=why)
+                view.waiting[shown] = why
+                await self._clock.sleep(backoff.next())
             except (SourceError, JournalError) as error:
                 if view.waiting.get(shown) != str(error):
                     log.warning("cluster not reachable", cluster=shown, reason=str(error))
                 view.waiting[shown] = str(error)
                 await self._clock.sleep(backoff.next(getattr(error, "after", None)))
+
+    def _twin(self, source: Source, uid: str | None, journal: Journal) -> str:
+        """Say which other source has this cluster already, by the journal, and reads the same of it; empty if none.
+
+        Of two that both had it, with scopes that did not overlap then, the first in the file goes on.
+        """
+
+        def has_it(other: Source) -> bool:
+            record = journal.cluster(other.cluster or "")
+            return uid is not None and record is not None and record.uid == uid
+
+        sources = self._config.sources
+        for other in sources[: sources.index(source)] if has_it(source) else sources:
+            if other is not source and has_it(other) and source.kubernetes.overlaps(other.kubernetes):
+                return (
+                    f"it is the same cluster as {other.cluster}, and what both read overlaps: each Event would be "
+                    "exported twice. Remove one of the two sources, or give each the namespaces that it alone reads"
+                )
+        return ""
 
     async def _note(self, name: str, uid: str | None, journal: Journal) -> None:
         """Store the uid. Another uid under the same name is another cluster: positions say nothing of it."""
@@ -256,6 +280,7 @@ class Daemon:
             labels=source.labels,
             namespace=namespace,
             api=settings.api,
+            selector=settings.field_selector or "",
             target=intake,
             clock=self._clock,
             settings=StreamSettings(
@@ -266,8 +291,9 @@ class Daemon:
         )
 
 
-def _key(cluster: str, namespace: str | None) -> StreamKey:
-    return StreamKey(cluster, "events" if namespace is None else f"events/{namespace}")
+def _key(cluster: str, namespace: str | None, selector: str | None) -> StreamKey:
+    scope = "events" if namespace is None else f"events/{namespace}"
+    return StreamKey(cluster, f"{scope}?{selector}" if selector else scope)
 
 
 def _untold(journal: Journal, directory: Path) -> Path | None:

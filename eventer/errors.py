@@ -130,13 +130,18 @@ class SinkError(EventerError):
     `reason` is a short word from a closed set per sink; it becomes a metric label.
     """
 
-    def __init__(self, message: str, *, reason: str, after: float | None = None, answer: str = "") -> None:
+    def __init__(
+        self, message: str, *, reason: str, after: float | None = None, answer: str = "", destination: str = ""
+    ) -> None:
         # Sinks by third parties bring what they like, and this is stored: it must be text, and short.
         self.reason = _text(reason)[:100]
         self.after = after if isinstance(after, int | float) and not math.isnan(after) else None
         """Seconds the far side asked us to wait; None if it said nothing."""
         self.answer = _text(answer)[:2048]
         """First part of what the far side answered, redacted; kept with a dead letter."""
+        self.destination = _text(destination)[:200]
+        """Which part of the far side failed (a topic, an index, a robot), so that events for others go
+        on; empty for all of it. Looked at where single items failed."""
         super().__init__(_text(message))
 
 

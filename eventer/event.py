@@ -126,13 +126,15 @@ class Arrivals(msgspec.Struct, kw_only=True):
     gone: list[str] = []
     """Entities that the watch said are DELETED. They are never exported, only forgotten."""
     poison: list[bytes] = []
-    """Raw lines or objects that are no event (no uid, not decodable); kept as dead letters."""
+    """Raw lines or objects that are no event (no uid, not decodable); kept as dead letters, once each."""
     position: int | None = None
     """resourceVersion that the stream has reached with this block; None inside a list."""
     listed: bool = False
     """True for list pages: known items are not counted as received."""
     seen_before: datetime | None = None
     """With a start policy: items older than this are marked as seen and not exported."""
+    partial: bool = False
+    """True where only a selection is read: an object unknown may have been exported when it was last in it."""
     size: int = 0
     """Bytes read for this block; what intake's bounds are in."""
 

@@ -103,16 +103,16 @@ class Intake:
 
     @property
     def contact(self) -> float | None:
-        """When the API last answered, seconds since 1970."""
+        """When the API last answered, by its own clock, seconds since 1970."""
         return self._contact
 
     @property
     def _cluster(self) -> ClusterRecord:
         return self._journal.cluster(self.key.cluster) or ClusterRecord()
 
-    def touch(self) -> None:
-        """Note that the API has answered just now."""
-        self._contact = self._clock.now().timestamp()
+    def touch(self, at: float) -> None:
+        """Note that the API has answered just now, at that time of its own."""
+        self._contact = at
         if self._clock.monotonic() - self._contact_saved >= CONTACT_EVERY:
             self._dirty()
 
@@ -136,6 +136,7 @@ class Intake:
         self._wake.set()
         await self._idle.wait()
         self._raise_failure()
+        await self._journal.make_room()  # a watch that is opened before would bring what cannot be kept
 
     async def raise_epoch(self) -> None:
         """Begin a new epoch of the cluster: every stream of it must be listed anew."""
@@ -210,6 +211,7 @@ class Intake:
         lines: list[bytes] = []
         letters: list[Letter] = []
         changes = self._changes
+        at = self._clock.now().timestamp()
         counts = dict.fromkeys(("received", "poison", "seen", "filtered", "appended"), 0)
         before = self._record
         epoch, position, high = before.epoch, before.position, before.high
@@ -219,9 +221,12 @@ class Intake:
                 high = max(high, *(event.version for event in arrivals.events))
             for entity in arrivals.gone:
                 changes[entity] = None
-            letters += [Letter(state=Outcome.DEAD, reason="undecodable", event=raw) for raw in arrivals.poison]
-            counts["poison"] += len(arrivals.poison)
-            counts["received"] += len(arrivals.poison)
+            if arrivals.poison:
+                fresh = await self._new_poison(arrivals, changes, high, counts)
+                letters += [
+                    Letter(number=before.poison + n, state=Outcome.DEAD, reason="undecodable", at=at, event=raw)
+                    for n, raw in enumerate(fresh, len(letters))
+                ]
             if arrivals.position is not None:
                 position = arrivals.position
                 if arrivals.listed:
@@ -264,6 +269,7 @@ class Intake:
         known = await self._journal.ledger.look_up(self.key, asked) if asked else {}
         low = self._journal.ledger.low(self.key)
         before = arrivals.seen_before
+        whole = not arrivals.partial
         fresh: list[Event] = []
         for event, added in zip(events, arrivals.added, strict=True):
             entity = event.entity
@@ -274,7 +280,8 @@ class Intake:
                     counts["received"] += not arrivals.listed
                     continue
                 # Evicted entries have a past that is not known any more: no delta then.
-                event.delta = event.count if added or (arrivals.listed and not low) else None
+                first = (added or (arrivals.listed and not low)) and (whole or event.count == 1)
+                event.delta = event.count if first else None
                 digest = content_hash(event)
             else:
                 if event.version <= entry.version:
@@ -307,6 +314,29 @@ class Intake:
         counts["appended"] += len(kept)
         counts["filtered"] += len(fresh) - len(kept)
         return kept
+
+    async def _new_poison(
+        self, arrivals: Arrivals, changes: dict[str, Entry | None], high: int, counts: dict[str, int]
+    ) -> list[bytes]:
+        """Tell poison that is new from what a list or a watch from the same position brings again.
+
+        It has no uid by which the ledger could know it, so it goes by its bytes: as a line of a watch and
+        as an item of a list, which look different, the same thing is kept twice, and never more.
+        """
+        names = [f"poison/{blake2b(raw, digest_size=16).hexdigest()}" for raw in arrivals.poison]
+        known = await self._journal.ledger.look_up(self.key, names)
+        fresh: list[bytes] = []
+        for name, raw in zip(names, arrivals.poison, strict=True):
+            if name in known or name in changes:
+                counts["seen"] += not arrivals.listed
+                counts["received"] += not arrivals.listed
+                continue
+            # It has no version either. That of its neighbours lets the ledger forget it when it forgets them.
+            changes[name] = Entry(high, 0, 0)
+            fresh.append(raw)
+        counts["poison"] += len(fresh)
+        counts["received"] += len(fresh)
+        return fresh
 
     # -- small things ----------------------------------------------------------------------------
 

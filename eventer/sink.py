@@ -38,12 +38,13 @@ from eventer.clock import Clock
 from eventer.errors import SinkError
 from eventer.event import Event, decode_lines
 from eventer.match import Rule
-from eventer.values import Duration, Size
+from eventer.values import Duration, Rate, Repeats, Size
 
 __all__ = [
     "GROUP",
     "Batch",
     "BatchConfig",
+    "ConcurrentSinkConfig",
     "Sent",
     "Sink",
     "SinkConfig",
@@ -81,6 +82,13 @@ class SinkConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     everything that the journal still holds. At the daemon's first start both are the same."""
     batch: BatchConfig = msgspec.field(default_factory=BatchConfig)
     """Size of one send."""
+    repeats: Repeats = Repeats()
+    """What of an Event that is updated again and again is sent: `all` updates; only `changes`, which
+    leaves out those that move count and times alone; or, with a duration such as `5m`, the first state
+    at once and then the latest at most once in that time. What a newer update replaces or `changes`
+    leaves out counts as coalesced. A restart forgets what was sent: the next update goes at once."""
+    limit: Rate | None = None
+    """Most sends in a time, such as `20/m`; what waits goes together with the next send."""
     timeout: Duration = Duration(15)
     """Most time for one send, answer included. After it the outcome is unknown, and the send is
     repeated."""
@@ -89,6 +97,14 @@ class SinkConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """Refuse what would make every send fail."""
         if self.timeout <= 0:
             raise ValueError("timeout: a send needs some time; write for example 15s")
+
+
+class ConcurrentSinkConfig(SinkConfig, kw_only=True, forbid_unknown_fields=True):
+    """Options of a sink whose sends may overlap. They must share no state, and `Sent.state` stays None."""
+
+    in_flight: Annotated[int, Meta(ge=1, le=32)] = 1
+    """How many sends may be under way at once. Updates of one Event keep their order in any case;
+    with more than 1, different Events may overtake each other."""
 
 
 class Batch:
@@ -154,7 +170,7 @@ class SinkContext(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Sink(Protocol):
-    """A destination. One task calls it; the methods never overlap."""
+    """A destination. Its methods never overlap, but for `send` where `in_flight` is more than 1."""
 
     async def open(self, state: bytes | None) -> bytes | None:
         """Get ready to send. Called again, with back-off, until it succeeds.

@@ -1,16 +1,19 @@
-"""Scalar types of the configuration that carry a unit or a secret."""
+"""Types of the configuration that are written as one word, and carry a unit or a secret."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
-__all__ = ["Duration", "Secret", "Size"]
+import msgspec
+
+__all__ = ["Duration", "Rate", "Repeats", "Secret", "Size"]
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RATE: Final = re.compile(r"([0-9]{1,6})/([smh])")
 _CENTURY: Final = 36_525 * 86_400.0
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
 _BYTES: Final = {
@@ -62,6 +65,66 @@ class Size(int):
         if size > _LARGEST:
             raise ValueError(f"{text[:20]!r} is larger than any disk; write for example 64MiB, 1GiB or 500kB")
         return cls(size)
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """At most so many in any stretch of time of this length. Written as `20/m`."""
+
+    EXPECTED: ClassVar[str] = "a number per second, minute or hour such as 20/m"
+
+    count: int
+    unit: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a rate.
+
+        Raises:
+            ValueError: the text is none; the message says how to write one.
+        """
+        match = _RATE.fullmatch(text)
+        if match is None or not int(match[1]):
+            raise ValueError(f"{text[:20]!r} is no rate; write {cls.EXPECTED}")
+        return cls(count=int(match[1]), unit=match[2])
+
+    @property
+    def seconds(self) -> float:
+        """Length of the stretch of time."""
+        return _SECONDS[self.unit]
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.unit}"
+
+
+class Repeats(msgspec.Struct, frozen=True, kw_only=True):
+    """Which updates of an Event that is known already are sent. Written as `all`, `changes` or `5m`."""
+
+    EXPECTED: ClassVar[str] = "all, changes, or a duration such as 5m"
+
+    window: float | None = None
+    """Seconds for which repeats are held back; None: they are not."""
+    changes: bool = False
+    """Send only what says something else than before."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what to do with repeats.
+
+        Raises:
+            ValueError: the text is none; the message says how to write one.
+        """
+        if text in {"all", "changes"}:
+            return cls(changes=text == "changes")
+        try:
+            window = Duration.parse(text)
+        except ValueError:
+            window = Duration(0)
+        if window <= 0:
+            raise ValueError(f"{text[:20]!r} says nothing of repeats; write {cls.EXPECTED}")
+        return cls(window=window)
+
+    def __str__(self) -> str:
+        return f"{self.window:g}s" if self.window else "changes" if self.changes else "all"
 
 
 class Secret:

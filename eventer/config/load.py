@@ -8,7 +8,7 @@ Nothing is started and no network is used. Only the kinds of sinks that the file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ import msgspec
 
 from eventer.config.document import Document, dotted, read, syntax_excerpt
 from eventer.config.leaves import BAD
-from eventer.config.reading import Reading
-from eventer.config.types import Config, Source
+from eventer.config.reading import Reading, Record
+from eventer.config.types import Config, FieldSelector, Kubernetes, Source
 from eventer.errors import ConfigError, Fault
 
 __all__ = ["DEFAULT_PATH", "Examined", "Loaded", "config_path", "examine", "load"]
@@ -85,14 +85,14 @@ def examine(path: Path, environ: Mapping[str, str]) -> Examined:
         return Examined(config=None, faults=[fault], excerpt=document.excerpt)
     reading = Reading(document, environ, path.parent)
     value: Any = reading.read(Config, document.root)
-    faults = [*reading.faults, *_same_clusters(reading)]
+    faults = [*reading.faults, *_same_clusters(reading), *_selectors(reading)]
     faults.sort(key=lambda fault: (fault.line or 0, fault.column or 0))
     good = value is not BAD and all(fault.warning for fault in faults)
     return Examined(config=value if good else None, faults=faults, excerpt=document.excerpt)
 
 
 def _same_clusters(reading: Reading) -> list[Fault]:
-    """Several sources need names, or their events could not be told apart.
+    """Several sources need names, or their events could not be told apart; and must not read the same twice.
 
     Compared here and not in `Config`, so that it is also said when something else is wrong.
     """
@@ -101,6 +101,7 @@ def _same_clusters(reading: Reading) -> list[Fault]:
         return []
     faults: list[Fault] = []
     first: dict[str, str] = {}
+    read: list[Record] = []
     for record in sources:
         cluster = record.values.get("cluster")
         if cluster is BAD:
@@ -115,4 +116,39 @@ def _same_clusters(reading: Reading) -> list[Fault]:
             faults.append(reading.document.fault(where, place, message, "give each source a name of its own"))
         else:
             first[cluster] = dotted(record.path)
+            faults += _read_twice(reading, record, read)
+            read.append(record)
+    return faults
+
+
+def _read_twice(reading: Reading, record: Record, others: Sequence[Record]) -> list[Fault]:
+    """Two sources with one way to one cluster would export each Event twice, under two names.
+
+    Two ways to one cluster cannot be told here; the daemon looks at the cluster itself.
+    """
+    mine = record.values.get("kubernetes", Kubernetes())
+    for other in others:
+        theirs = other.values.get("kubernetes", Kubernetes())
+        if BAD in (mine, theirs) or (mine.kubeconfig, mine.context) != (theirs.kubeconfig, theirs.context):
+            continue
+        if mine.overlaps(theirs):
+            message = f"this reads the same Events as {dotted(other.path)}; each would be exported twice"
+            if mine.api != theirs.api:
+                message += ": both APIs show the same Events"
+            remedy = "remove one of the two, or give each the namespaces that it alone reads"
+            return [reading.document.fault(record.node, record.path, message, remedy)]
+    return []
+
+
+def _selectors(reading: Reading) -> list[Fault]:
+    """Warn of selectors that an Event can leave while it lives."""
+    faults: list[Fault] = []
+    for record in reading.records:
+        selector = record.values.get("field_selector") if record.cls is Kubernetes else None
+        if isinstance(selector, FieldSelector) and selector.can_be_left:
+            where = reading.document.locate(record.node, ("field_selector",))
+            message = "an Event that stops to match this selector looks deleted: its later states are not exported"
+            remedy = "use filter instead, unless reading everything is too much for the API server"
+            fault = reading.document.fault(where, (*record.path, "field_selector"), message, remedy)
+            faults.append(msgspec.structs.replace(fault, warning=True))
     return faults

@@ -22,6 +22,7 @@ from eventer.values import Duration, Size
 
 __all__ = [
     "Config",
+    "FieldSelector",
     "FilterRule",
     "Kubernetes",
     "Listen",
@@ -83,6 +84,54 @@ class Namespace(str):
         return cls(text)
 
 
+class FieldSelector(str):
+    """Which Events the API server is asked for, in the words of `kubectl --field-selector`."""
+
+    EXPECTED: ClassVar[str] = "a field selector such as type=Warning"
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a selector: `FIELD=VALUE` or `FIELD!=VALUE`, several with commas, all of which must hold.
+
+        Raises:
+            ValueError: it is none, or names a field by which Events cannot be selected.
+        """
+        terms = []
+        for term in re.split(r"(?<!\\),", text):
+            match = _TERM.fullmatch(term)
+            if match is None:
+                raise ValueError(f"{term!r} is no term of a field selector; write for example {_TERMS}")
+            if match[1] not in _FIELDS["core"] | _FIELDS["events"]:
+                known = ", ".join(sorted(_FIELDS["core"]))
+                raise ValueError(f"the API has no selector for {match[1]!r} of Events; it has {known}")
+            terms.append(f"{match[1]}{match[2].replace('==', '=')}{match[3]}")
+        return cls(",".join(sorted(terms)))
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that it looks at."""
+        return frozenset(match[1] for match in _TERM.finditer(self))
+
+    @property
+    def can_be_left(self) -> bool:
+        """Whether an Event that matches can be changed into one that does not. Names never change."""
+        return not self.fields <= {"metadata.name", "metadata.namespace"}
+
+
+_TERM: Final = re.compile(r"([A-Za-z.]+)(!=|==?)((?:[^\\,=]|\\[\\,=])*)")
+_TERMS: Final = "type=Warning or metadata.namespace!=noisy"
+_SUBJECT: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_FIELDS: Final = {
+    "core": frozenset({"metadata.name", "metadata.namespace", "reason", "reportingComponent", "source", "type"})
+    | {f"involvedObject.{name}" for name in _SUBJECT},
+    "events": frozenset({"metadata.name", "metadata.namespace", "reason", "reportingController", "type"})
+    | {f"regarding.{name}" for name in _SUBJECT},
+}
+"""By which fields each API selects Events
+(https://github.com/kubernetes/kubernetes, pkg/apis/core/v1/conversion.go and pkg/apis/events/v1/conversion.go)."""
+
+
 class Listen(msgspec.Struct, frozen=True, kw_only=True):
     """Where to listen."""
 
@@ -129,7 +178,14 @@ class Kubernetes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Which context of the kubeconfig; left out, its current one."""
     namespaces: list[Namespace] = []
     """Read these namespaces only, each with a stream of its own: for clusters where Eventer may not
-    read all of them. Empty: all, with one stream. To leave some out, use `filter`."""
+    read all of them. Empty: all, with one stream. To leave some out, use `filter`, or `field_selector`
+    where reading them is too much already."""
+    field_selector: Annotated[FieldSelector | None, Meta(examples=["metadata.namespace!=noisy"])] = None
+    """Ask the API server for these Events only, in the words of `kubectl --field-selector`; terms with
+    commas between them must all hold. Left out: all, which is best as long as it is not too much. What
+    is not selected is in no count and no audit; `filter` counts it. The API server says of an Event
+    that stops to match that it was deleted, so its later states are not seen. Another selector is
+    another stream, which lists anew."""
     api: Literal["core", "events"] = "core"
     """Which API to read: `core` (v1) or `events` (events.k8s.io/v1). The API server gives the same
     objects by both; choose the one that the role allows."""
@@ -150,7 +206,17 @@ class Kubernetes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         for namespace in self.namespaces:
             if self.namespaces.count(namespace) > 1:
                 raise _fault("namespaces", f"the namespace {namespace} is named twice", "name it once")
+        unknown = self.field_selector.fields - _FIELDS[self.api] if self.field_selector else frozenset()
+        if unknown:
+            known = ", ".join(sorted(_FIELDS[self.api]))
+            message = f"the API {self.api} has no selector for {', '.join(sorted(unknown))}"
+            raise _fault("field_selector", message, f"it has {known}")
         _positive(self, "event_ttl", "audit")
+
+    def overlaps(self, other: Kubernetes) -> bool:
+        """Whether both would show the same Events if they read the same cluster, by namespaces."""
+        mine, theirs = set(self.namespaces), set(other.namespaces)
+        return not mine or not theirs or bool(mine & theirs)
 
 
 class Source(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

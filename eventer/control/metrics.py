@@ -1,24 +1,57 @@
 """What /metrics says: the books and the state of every part, read at the scrape.
 
-The names and what to do about them are in docs/operations.md.
+The names and what to do about them are in docs/operations.md. Time stamps are exported as such, not as
+ages, and what can fall is no counter (https://prometheus.io/docs/practices/instrumentation/).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
 
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from eventer.control.view import View
+from eventer.delivery.breaker import State
 from eventer.delivery.runner import Health
+from eventer.errors import DiskRefused
 from eventer.event import Outcome
+from eventer.journal import Journal
+from eventer.journal.books import Books
 from eventer.observe.metrics import REGISTRY
 
 __all__ = ["Metrics"]
 
-Families = Iterator[CounterMetricFamily | GaugeMetricFamily]
+_Family = TypeVar("_Family", CounterMetricFamily, GaugeMetricFamily)
+
+KEPT: Final = (Outcome.PARKED, Outcome.DEAD)
+"""Outcomes that an event can leave again, so their numbers can fall."""
+
+
+class Page:
+    """Families in the order in which their first samples come."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+
+    def count(self, name: str, text: str, value: float, **labels: str) -> None:
+        """Add a sample of a counter; the exposition puts `_total` behind its name."""
+        self._family(CounterMetricFamily, name, text, list(labels)).add_metric(list(labels.values()), value)
+
+    def gauge(self, name: str, text: str, value: float, **labels: str) -> None:
+        """Add a sample of a gauge."""
+        self._family(GaugeMetricFamily, name, text, list(labels)).add_metric(list(labels.values()), value)
+
+    def _family(self, made: type[_Family], name: str, text: str, labels: Sequence[str]) -> _Family:
+        family = self._families.get(name)
+        if family is None:
+            family = self._families[name] = made(name, text, labels=labels)
+        assert isinstance(family, made)
+        return family
+
+    def __iter__(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        return iter(self._families.values())
 
 
 class Metrics:
@@ -26,7 +59,7 @@ class Metrics:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._letters: Mapping[tuple[str, Outcome], int] = {}
+        self._books = _remembered(view.journal)
         REGISTRY.register(self)
 
     def close(self) -> None:
@@ -34,126 +67,181 @@ class Metrics:
         REGISTRY.unregister(self)
 
     async def render(self) -> bytes:
-        """Return the text that Prometheus reads."""
-        self._letters = await self._view.journal.letters()
+        """Return the text that Prometheus reads.
+
+        The books, the letters and what waits are of one moment: of one transaction on the disk, which is never
+        behind what anybody was told. While the disk cannot be read, they are those last committed, without
+        letters and ages.
+
+        Raises:
+            Corrupt: the journal is damaged; a new one will be begun.
+        """
+        journal = self._view.journal
+        try:
+            self._books = await journal.books()
+        except DiskRefused:
+            self._books = _remembered(journal)
         return generate_latest(REGISTRY)
 
-    def collect(self) -> Families:
-        """Yield all families; called by the registry."""
-        yield from self._books()
-        yield from self._journal()
-        yield from self._streams()
-        yield from self._sinks()
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Return all families; called by the registry."""
+        page = Page()
+        self._intake(page)
+        self._readers(page)
+        self._journal(page)
+        self._streams(page)
+        self._sinks(page)
+        return iter(page)
 
-    def _books(self) -> Families:
-        journal = self._view.journal
-        intake = CounterMetricFamily(
-            "eventer_intake_events",
-            "What became of lines and items at intake: received = poison + seen + filtered + appended.",
-            labels=["cluster", "scope", "outcome"],
-        )
-        for key, record in journal.streams.items():
+    def _intake(self, page: Page) -> None:
+        for key, record in self._books.streams.items():
             for outcome in ("received", "poison", "seen", "filtered", "appended"):
-                intake.add_metric([key.cluster, key.scope, outcome], getattr(record, outcome))
-        yield intake
-        events = CounterMetricFamily(
-            "eventer_reader_events",
-            "What became of events at each sink: cursor - origin = sum over all outcomes.",
-            labels=["sink", "outcome"],
-        )
-        cursor = GaugeMetricFamily("eventer_reader_cursor", "Offset of the first unsettled event.", labels=["sink"])
-        origin = GaugeMetricFamily("eventer_reader_origin", "Offset at which the sink began.", labels=["sink"])
-        pending = GaugeMetricFamily("eventer_reader_pending", "Events that wait for the sink.", labels=["sink"])
-        for name, reader in journal.readers.items():
-            for outcome in Outcome:
-                events.add_metric([name, str(outcome)], reader.outcomes.get(outcome, 0))
-            cursor.add_metric([name], reader.cursor)
-            origin.add_metric([name], reader.origin)
-            pending.add_metric([name], journal.head - reader.cursor)
-        yield from (events, cursor, origin, pending)
-        letters = GaugeMetricFamily(
-            "eventer_letters", "Events kept because they could not be delivered.", labels=["sink", "state"]
-        )
-        for (name, state), n in self._letters.items():
-            letters.add_metric([name, str(state)], n)
-        yield letters
+                page.count(
+                    "eventer_intake_events",
+                    "What became of lines and items at intake: received = poison + seen + filtered + appended.",
+                    getattr(record, outcome), cluster=key.cluster, scope=key.scope, outcome=outcome,
+                )  # fmt: skip
 
-    def _journal(self) -> Families:
+    def _readers(self, page: Page) -> None:
+        books = self._books
+        now = self._view.clock.now().timestamp()
+        for name, reader in books.readers.items():
+            for outcome in Outcome:
+                n = reader.outcomes.get(outcome, 0)
+                if outcome in KEPT:
+                    page.gauge(
+                        "eventer_reader_kept_events",
+                        "Events that the sink has passed and that are kept as letters.",
+                        n, sink=name, state=outcome,
+                    )  # fmt: skip
+                else:
+                    page.count(
+                        "eventer_reader_events",
+                        "What became of events at each sink: cursor - origin = sum over all outcomes + kept.",
+                        n, sink=name, outcome=outcome,
+                    )  # fmt: skip
+            page.gauge("eventer_reader_cursor", "Offset of the first unsettled event.", reader.cursor, sink=name)
+            page.gauge("eventer_reader_origin", "Offset at which the sink began.", reader.origin, sink=name)
+            page.gauge(
+                "eventer_reader_pending", "Events that wait for the sink.", books.head - reader.cursor, sink=name
+            )
+            if name in books.waiting:
+                since, size = books.waiting[name]
+                page.gauge("eventer_reader_pending_bytes", "Bytes of them in the journal.", size, sink=name)
+                page.gauge(
+                    "eventer_sink_oldest_pending_seconds",
+                    "Age of the oldest event that waits for the sink, parked ones included; 0 if none does.",
+                    0.0 if since is None else max(0.0, now - since), sink=name,
+                )  # fmt: skip
+        for (name, state), n in books.letters.items():
+            page.gauge("eventer_letters", "Rows of letters in the journal.", n, sink=name, state=state)
+
+    def _journal(self, page: Page) -> None:
         journal = self._view.journal
-        yield GaugeMetricFamily("eventer_journal_head", "Offset after the last event.", journal.head)
-        yield GaugeMetricFamily("eventer_journal_bytes", "Bytes of the database in use.", journal.used)
-        yield GaugeMetricFamily(
-            "eventer_journal_backlog_bytes", "Bytes of events in it (state.max_size).", journal.backlog
+        page.gauge("eventer_journal_head", "Offset after the last event.", self._books.head)
+        page.gauge("eventer_journal_bytes", "Bytes of the database in use.", journal.used)
+        page.gauge("eventer_journal_backlog_bytes", "Bytes of events in it (state.max_size).", journal.backlog)
+        page.gauge(
+            "eventer_journal_trouble",
+            "1 while the disk refuses or does not answer; reading is paused meanwhile.",
+            int(bool(journal.trouble)),
         )
-        yield CounterMetricFamily(
-            "eventer_journal_commit_failures", "Commits that the disk refused; nothing of them happened.",
+        page.count(
+            "eventer_journal_commit_failures",
+            "Times that the disk refused; nothing of what was asked for happened.",
             journal.commit_failures,
-        )  # fmt: skip
-        yield CounterMetricFamily(
+        )
+        page.count(
             "eventer_journal_quarantines",
             "Damaged databases set aside since the process began.",
             self._view.quarantines,
         )
 
-    def _streams(self) -> Families:
-        counters: dict[str, Any] = {}
-        gauges: dict[str, Any] = {}
-        labels = ["cluster", "scope"]
-
-        def count(name: str, text: str, value: float, *extra: str) -> None:
-            family = counters.setdefault(
-                name, CounterMetricFamily(name, text, labels=[*labels, *(["cause"] if extra else [])])
-            )
-            family.add_metric([*where, *extra], value)
-
-        def gauge(name: str, text: str, value: float) -> None:
-            gauges.setdefault(name, GaugeMetricFamily(name, text, labels=labels)).add_metric(where, value)
-
-        now = self._view.clock.now().timestamp()
-        for key, stream in self._view.streams.items():
-            where = [key.cluster, key.scope]
+    def _streams(self, page: Page) -> None:
+        view = self._view
+        page.gauge(
+            "eventer_streams_missing",
+            "Streams whose cluster could not be reached or identified since the start.",
+            max(0, view.expected_streams - len(view.streams)),
+        )
+        for key, stream in view.streams.items():
+            where = {"cluster": key.cluster, "scope": key.scope}
             status = stream.status
-            gauge("eventer_watch_connected", "1 while a watch is open.", int(status.connected))
-            gauge(
+            record = view.journal.stream(key)
+            page.gauge("eventer_watch_connected", "1 while a watch is open.", int(status.connected), **where)
+            page.gauge(
                 "eventer_watch_blocked",
                 "1 while only a person can help (rights, credentials).",
-                int(bool(status.blocked)),
+                int(bool(status.blocked)), **where,
+            )  # fmt: skip
+            page.gauge(
+                "eventer_watch_position", "resourceVersion up to which all is stored.", record.position or 0, **where
             )
-            position = self._view.journal.stream(key).position
-            gauge("eventer_watch_position", "resourceVersion up to which all is stored.", position or 0)
-            if status.last_line is not None:
-                age = max(0.0, now - status.last_line)
-                gauge("eventer_watch_last_line_age_seconds", "Since the watch last brought a line.", age)
+            times = (
+                ("eventer_watch_last_contact_timestamp_seconds", "Last answer of the API, as stored.", record.contact),
+                ("eventer_watch_last_line_timestamp_seconds", "Last line of a watch.", status.last_line),
+                ("eventer_watch_last_event_timestamp_seconds", "Last Event from a watch.", status.last_event),
+            )  # fmt: skip
+            for name, text, at in times:
+                if at is not None:
+                    page.gauge(name, text, at, **where)
+            page.gauge(
+                "eventer_watch_lag_seconds", "How old the newest Event was when the watch brought it.",
+                status.lag, **where,
+            )  # fmt: skip
+            page.count("eventer_watches", "Watches asked for.", status.watches, **where)
             for cause, n in status.ended.items():
-                count("eventer_watch_ended", "Ends of watches and lists by cause.", n, str(cause))
-            count("eventer_watch_relists", "Lists read to find what a watch could not tell.", status.relists)
-            count("eventer_watch_bookmarks", "Bookmarks received.", status.bookmarks)
-            count("eventer_watch_garbage", "Lines that are none of Kubernetes'.", status.garbage)
-            count("eventer_watch_rollbacks", "Times that a cluster's history went back.", status.rollbacks)
-            count("eventer_gap_seconds", "Time without contact for longer than events live.", status.gap_seconds)
-            count("eventer_audits", "Audits that ended.", status.audits)
-            count("eventer_audit_missed", "Objects that an audit found unseen; must stay 0.", status.audit_missed)
-        yield from counters.values()
-        yield from gauges.values()
+                page.count("eventer_watch_ended", "Ends of watches and lists by cause.", n, **where, cause=cause)
+            page.count("eventer_watch_relists", "Lists read for what a watch could not tell.", status.relists, **where)
+            page.count("eventer_watch_bookmarks", "Bookmarks received.", status.bookmarks, **where)
+            page.count("eventer_watch_garbage", "Lines that are none of Kubernetes'.", status.garbage, **where)
+            page.count(
+                "eventer_watch_rollbacks", "Times that a cluster's history went back.", status.rollbacks, **where
+            )
+            page.count("eventer_gaps", "Times without contact for longer than events live.", status.gaps, **where)
+            page.count("eventer_gap_seconds", "Length of them.", status.gap_seconds, **where)
+            page.count("eventer_audits", "Audits that ended.", status.audits, **where)
+            page.count("eventer_audit_failures", "Audits that could not be completed.", status.audits_failed, **where)
+            page.count(
+                "eventer_audit_missed",
+                "Objects that an audit found unseen; must stay 0.",
+                status.audit_missed, **where,
+            )  # fmt: skip
 
-    def _sinks(self) -> Families:
-        attempts = CounterMetricFamily("eventer_sink_sends", "Sends by result.", labels=["sink", "result"])
-        state = GaugeMetricFamily(
-            "eventer_sink_state", "1 for the state that the sink is in.", labels=["sink", "state"]
-        )
-        oldest = GaugeMetricFamily(
-            "eventer_sink_oldest_pending_seconds", "Age of the oldest event that waits for the sink.", labels=["sink"]
-        )
-        success = GaugeMetricFamily("eventer_sink_last_success_seconds", "Since the last success.", labels=["sink"])
+    def _sinks(self, page: Page) -> None:
         clock = self._view.clock
-        now = clock.now().timestamp()
         for name, runner in self._view.runners.items():
             status = runner.status
             for result, n in status.attempts.items():
-                attempts.add_metric([name, result], n)
+                page.count("eventer_sink_sends", "Sends by result.", n, sink=name, result=result)
+            page.gauge("eventer_sink_in_flight", "Sends under way.", status.in_flight, sink=name)
             for health in Health:
-                state.add_metric([name, str(health)], int(health is status.health))
-            oldest.add_metric([name], 0.0 if status.oldest is None else max(0.0, now - status.oldest))
+                page.gauge(
+                    "eventer_sink_state", "1 for the state that the sink is in.",
+                    int(health is status.health), sink=name, state=health,
+                )  # fmt: skip
+            for state in State:
+                page.gauge(
+                    "eventer_sink_breaker", "1 for the state that the sink's breaker is in.",
+                    int(state is runner.breaker.state), sink=name, state=state,
+                )  # fmt: skip
+                page.count(
+                    "eventer_sink_breaker_transitions", "Changes of the breaker to a state.",
+                    runner.breaker.transitions[state], sink=name, state=state,
+                )  # fmt: skip
+            stuck = sum(breaker.state is not State.CLOSED for breaker in runner.parked.destinations.values())
+            page.gauge(
+                "eventer_sink_destinations_stuck",
+                "Parts of the far side (topics, indexes, robots) that fail while others go on.",
+                stuck, sink=name,
+            )  # fmt: skip
             if status.last_success is not None:
-                success.add_metric([name], max(0.0, clock.monotonic() - status.last_success))
-        yield from (attempts, state, oldest, success)
+                at = clock.now().timestamp() - (clock.monotonic() - status.last_success)
+                page.gauge("eventer_sink_last_success_timestamp_seconds", "Last success.", at, sink=name)
+
+
+def _remembered(journal: Journal) -> Books:
+    """Return the books as they were committed last, without what only the disk knows."""
+    return Books(
+        head=journal.head, streams=dict(journal.streams), readers=dict(journal.readers), letters={}, waiting={}
+    )

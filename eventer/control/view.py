@@ -14,8 +14,8 @@ from eventer.source.watch import Stream
 __all__ = ["View"]
 
 LIVE_WITHIN: Final = 60.0
-"""Seconds without a round of the journal's housekeeping after which the process counts as stuck.
-A round is one a second and passes through the event loop and both of the journal's threads."""
+"""Seconds without a beat of the journal's housekeeping after which the process counts as stuck. It beats
+each second, and goes on while the disk is slow: a restart would not make that faster."""
 
 
 class View(msgspec.Struct, kw_only=True):
@@ -73,6 +73,7 @@ class View(msgspec.Struct, kw_only=True):
         }
         well = (
             not self.not_ready()
+            and not self.journal.trouble
             and all(runner.status.health in {Health.OK, Health.OPENING} for runner in self.runners.values())
             and all(stream.status.connected for stream in self.streams.values())
         )
@@ -81,5 +82,5 @@ class View(msgspec.Struct, kw_only=True):
             "not_ready": self.not_ready(),
             "streams": streams,
             "sinks": sinks,
-            "journal": {"head": self.journal.head, "bytes": self.journal.used},
+            "journal": {"head": self.journal.head, "bytes": self.journal.used, "trouble": self.journal.trouble},
         }

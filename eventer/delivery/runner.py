@@ -4,80 +4,44 @@ A sink that is dead costs the others nothing: its runner waits, its cursor stays
 a send: delivered, duplicate, retry (full jitter, Retry-After honoured), reject (a batch is halved
 until the bad item stands alone and becomes a dead letter), blocked (probed slowly, nothing is
 dropped). Events are let go only for the reasons that an operator set: `max_age` and `max_size`.
+
+What waits for a part of the far side, or for the end of a window of repeats, is moved out of the way
+of all others: parked, as a letter in the journal, and delivered from there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-from collections import Counter
+import random
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Any, Final
 
-import msgspec
 import structlog
 
-from eventer import failpoint
-from eventer.clock import Backoff, Clock
-from eventer.delivery.parts import Parts, checked
+from eventer.clock import Clock
+from eventer.delivery.breaker import Breaker, Limit, Pace, State
+from eventer.delivery.parked import Parked
+from eventer.delivery.parts import Parts
+from eventer.delivery.redelivery import Redelivery
+from eventer.delivery.rejections import Rejections
+from eventer.delivery.repeats import Windows
+from eventer.delivery.sender import Health, Sender, Status
 from eventer.delivery.settlement import Settlement
-from eventer.errors import Blocked, DiskRefused, JournalError, Retry, SinkError
-from eventer.event import Outcome, own_record
-from eventer.journal import Journal, ReaderRecord, Slice
+from eventer.delivery.shedding import SHED_READ, TOLD_EVERY, Shedding
+from eventer.delivery.sieve import Sieve, letter_of
+from eventer.delivery.trial import Trials
+from eventer.errors import Blocked, DiskRefused, Rejected, Retry, SinkError
+from eventer.event import Outcome
+from eventer.journal import Journal, Letter, ReaderRecord, Slice
+from eventer.journal.records import ParkedLetter
 from eventer.match import Verdicts
-from eventer.observe.metrics import SEND_SECONDS
-from eventer.sink import Batch, Sent, Sink, SinkConfig
+from eventer.sink import Batch, ConcurrentSinkConfig, Sent, Sink, SinkConfig
 
 __all__ = ["Health", "Pace", "Runner", "Status"]
 
-RETRY_AFTER_MOST: Final = 3600.0
-"""Seconds; a far side that asks for more is asked again after this."""
-SLACK: Final = 1.0
-"""Seconds beyond its time-out after which a sink is cancelled: it knows better words for what it
-was waiting for, and may return what it has sent already."""
-SHED_READ: Final = 5_000
-"""Events in one read while letting go of a backlog."""
-TOLD_EVERY: Final = 10.0
-"""Seconds between two gap records while letting go: exact counts are in the books at all times."""
-
-
-class Health(StrEnum):
-    """State of a sink, as people see it."""
-
-    OPENING = "opening"
-    OK = "ok"
-    RETRYING = "retrying"
-    BLOCKED = "blocked"
-    STOPPED = "stopped"
-
-
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a runner waits, in seconds."""
-
-    retry_base: float = 0.5
-    retry_cap: float = 60.0
-    probe_base: float = 60.0
-    """A blocked destination is probed every one to five minutes: credentials get rotated."""
-    probe_cap: float = 300.0
-
-
-class Status(msgspec.Struct, kw_only=True):
-    """What a runner shows of itself."""
-
-    health: Health = Health.OPENING
-    error: str = ""
-    """Last failure in words; empty while all is well."""
-    reason: str = ""
-    attempts: Counter[str] = msgspec.field(default_factory=Counter)
-    """Sends by result: `sent`, or `<class>:<reason>` of the failure."""
-    last_success: float | None = None
-    """Monotonic time."""
-    beat: float = 0.0
-    """Monotonic time of the loop's last progress."""
-    oldest: float | None = None
-    """Wall-clock time at which the oldest event in hand was appended; None with nothing in hand."""
+SLICE: Final = 5.0
+"""Seconds of waiting at once: the loop must be seen to live, and a backlog may have to be let go of."""
 
 
 class Runner:
@@ -102,51 +66,32 @@ class Runner:
     ) -> None:
         self.name = name
         self.status = Status(beat=clock.monotonic())
-        self._sink = sink
         self._config = config
         self._journal = journal
         self._clock = clock
-        self._max_age = max_age
+        self._pace = pace or Pace()
         self._verdicts = Verdicts(config.match)
-        pace = pace or Pace()
-        self._retry = Backoff(pace.retry_base, pace.retry_cap, clock=clock)
-        self._probe = Backoff(pace.probe_base, pace.probe_cap, clock=clock, floor=pace.probe_base)
+        self._lanes = config.in_flight if isinstance(config, ConcurrentSinkConfig) else 1
         self._stop = asyncio.Event()
-        self._shed: Counter[Outcome] = Counter()
-        self._told = clock.monotonic()
         self._log = structlog.get_logger().bind(sink=name)
-        self._seconds = SEND_SECONDS.labels(sink=name)
+        self._sender = Sender(sink, name, config.timeout, clock, self.status, self._log)
+        self._destinations = getattr(sink, "destinations", None)
+        self._limit = Limit(config.limit, clock)
+        self._rejections = Rejections()
+        self._windows = Windows(config.repeats, clock)
+        self._shedding = Shedding(name, journal, clock, max_age, self._log)
+        self.breaker = Breaker(clock, self._pace)
+        self.parked = Parked(clock, self._pace)
+        self._rng = random.Random()  # noqa: S311 - which event is a probe is no secret
+        # Made anew by each `run`, from the reader's record.
+        self._settlement: Settlement
+        self._trials: Trials
+        self._sieve: Sieve
+        self._redelivery: Redelivery
 
     def stop(self) -> None:
         """Ask the runner to finish what is in flight, settle and end."""
         self._stop.set()
-
-    async def run(self) -> None:
-        """Deliver until `stop`. Cancelling it is safe too: what is unsettled is sent again."""
-        settlement = Settlement(self._journal, self.name, await self.begin(), self._clock, self._stop.set)
-        opened = False
-        try:
-            while not self._stop.is_set():
-                try:
-                    if opened:
-                        await self._step(settlement)
-                    else:
-                        opened = await self._open(settlement)
-                except DiskRefused as error:  # what waits cannot be read just now
-                    await self._fail(Retry(str(error), reason="disk"))
-            await self._tell_shed()
-            await settlement.done()
-        finally:
-            self.status.health = Health.STOPPED
-            settlement.abandon()
-            await self._close()
-
-    async def _close(self) -> None:
-        try:
-            async with asyncio.timeout(self._config.timeout + SLACK):
-                await self._sink.close()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the books are closed: only told
-            self._log.warning("sink did not close", error=str(self._classify(error)))
 
     async def begin(self) -> ReaderRecord:
         """Return the reader's record, making it at the sink's first start.
@@ -162,17 +107,49 @@ class Runner:
             await self._journal.settle(self.name, record)
         return record
 
-    async def _open(self, settlement: Settlement) -> bool:
-        """Try once to open the sink; wait and let go of what must not wait longer if that fails."""
+    async def run(self) -> None:
+        """Deliver until `stop`. Cancelling it is safe too: what is unsettled is sent again."""
+        record = await self.begin()
+        settlement = Settlement(self._journal, self.name, record, self._clock, self._stop.set)
+        self._settlement = settlement
+        self._trials = Trials(settlement, self._journal.head, self._config.batch.count)
+        self._sieve = Sieve(self.parked, self._windows, self._destinations)
+        self._redelivery = Redelivery(
+            self.name, self._journal, settlement, self.parked, self._windows, self._shedding, self._bury
+        )
+        opened = loaded = False
         try:
-            async with asyncio.timeout(self._config.timeout + SLACK):
-                state = await self._sink.open(settlement.record.state)
-                if not isinstance(state, bytes | None):
-                    raise TypeError(f"open returned {type(state).__name__}, no bytes")
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - classified
-            await self._fail(self._classify(error))
+            await self._trials.begin()
+            while not self._stop.is_set():
+                try:
+                    if not loaded:
+                        self.parked.load(await self._journal.parked(self.name))
+                        loaded = True
+                    if opened:
+                        await self._step()
+                    else:
+                        opened = await self._open()
+                except DiskRefused as error:  # what waits cannot be read just now
+                    self._failed(Retry(str(error), reason="disk"))
+                    await self._rest(self.breaker.wait)
+            await self._shedding.tell()
+            await self._trials.end()
+            await settlement.done()
+        finally:
+            self.status.health = Health.STOPPED
+            settlement.abandon()
+            await self._sender.close()
+
+    async def _open(self) -> bool:
+        """Try once to open the sink; wait and let go of what must not wait longer if that fails."""
+        settlement = self._settlement
+        state = await self._sender.open(settlement.record.state)
+        if isinstance(state, SinkError):
+            self._failed(state)
+            await self._rest(self.breaker.wait)
+            await self._redelivery.expire()
             while not self._stop.is_set() and settlement.cursor < self._journal.head:
-                if await self._read(settlement) is not None:
+                if await self._read() is not None:
                     break
             return False
         if state is not None and state != settlement.record.state:
@@ -181,32 +158,41 @@ class Runner:
         self._well()
         return True
 
-    async def _step(self, settlement: Settlement) -> None:
-        """Read once and bring every event read to an outcome, or stop trying because told to."""
+    async def _step(self) -> None:
+        """Bring what may be sent now to an outcome, or wait for something to do."""
         self.status.beat = self._clock.monotonic()
-        if settlement.cursor >= self._journal.head:
+        self.status.parked = len(self.parked)
+        await self._rest(self.breaker.wait)
+        await self._redelivery.expire()
+        await self._redelivery.step(self._round, self._config.batch.count)
+        if self._settlement.cursor >= self._journal.head:
             self.status.oldest = None
-            await self._tell_shed()
-            await self._wait_for_events(settlement)
+            await self._shedding.tell()
+            await self._wait_for_events()
             return
-        piece = await self._read(settlement)
+        # What waits for its turn goes together with what comes meanwhile.
+        wait = self._limit.wait or (self.parked.wait or 0.0 if self.parked.full else 0.0)
+        if wait:
+            await self._rest(wait)
+        piece = await self._read()
         if piece is None:
             return
-        await self._tell_shed()
+        await self._shedding.tell()
         self.status.oldest = piece.rows[0][1]
-        if await self._wait_for_company(piece):
+        if wait or self.parked.full or await self._wait_for_company(piece):
             return
-        await self._deliver(settlement, piece)
+        await self._deliver(piece)
 
-    async def _wait_for_events(self, settlement: Settlement) -> None:
-        timeout = settlement.lazy_for()
-        if timeout is None and +self._shed:  # the disk refused the gap record
-            timeout = TOLD_EVERY
+    async def _wait_for_events(self) -> None:
+        """Wait for the next event, for a parked one that is due, or for the moment to write the cursor."""
+        settlement = self._settlement
+        waits = [settlement.lazy_for(), self.parked.wait, TOLD_EVERY if self._shedding.untold else None]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(min((wait for wait in waits if wait is not None), default=None)):
                 await self._or_stop(self._journal.grown(settlement.cursor))
                 return
-        await settlement.write_lazy()
+        if settlement.lazy_for() == 0:
+            await settlement.write_lazy()
 
     async def _wait_for_company(self, piece: Slice) -> bool:
         """With `batch.age`, wait until the first event is that old or the batch is full."""
@@ -221,7 +207,30 @@ class Runner:
                 await self._or_stop(self._journal.grown(piece.end))
         return left > 0 and piece.end < self._journal.head
 
-    # -- matching and letting go -----------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------
+
+    async def _read(self) -> Slice | None:
+        """Read what comes next.
+
+        Returns:
+            None when it was settled without sending: too old, damaged, or the journal has no room.
+        """
+        settlement, shedding = self._settlement, self._shedding
+        batch = self._config.batch
+        count = SHED_READ if shedding.over(settlement.cursor) else 1 if self._trials.careful else batch.count
+        piece = await self._journal.read(settlement.cursor, count, batch.bytes)
+        if piece.lost:
+            await settlement.settle({Outcome.DROPPED: piece.lost})
+            return None
+        n, outcome = shedding.due(piece)
+        if not n:
+            return piece
+        wanted = len(self._wanted(piece.lines[:n])[1])
+        outcomes = {Outcome.UNMATCHED: n - wanted, outcome: wanted}
+        await settlement.settle({name: n for name, n in outcomes.items() if n})
+        shedding.note(outcome, wanted)
+        await shedding.tell(now=False)
+        return None
 
     def _wanted(self, lines: Sequence[bytes]) -> tuple[Batch, Sequence[int]]:
         """Return the events that the sink's `match` wants, and their indexes."""
@@ -231,164 +240,135 @@ class Runner:
         wanted = [i for i, verdict in enumerate(self._verdicts(batch.events)) if verdict >= 0]
         return (batch if len(wanted) == len(lines) else batch.pick(wanted)), wanted
 
-    def _due(self, piece: Slice) -> tuple[int, Outcome]:
-        """How many events at the beginning must not wait any longer, and what becomes of them."""
-        over = min(self._journal.shed_to - piece.first, len(piece.lines))
-        if over > 0:
-            return over, Outcome.DROPPED
-        limit = self._clock.now().timestamp() - self._max_age
-        old = itertools.takewhile(lambda row: row[1] < limit, piece.rows)
-        return sum(count for count, _ in old), Outcome.EXPIRED
-
-    async def _read(self, settlement: Settlement) -> Slice | None:
-        """Read what comes next.
-
-        Returns:
-            None when it was settled without sending: too old, damaged, or the journal has no room.
-        """
-        over = self._journal.shed_to - settlement.cursor
-        count = SHED_READ if over > 0 else self._config.batch.count
-        piece = await self._journal.read(settlement.cursor, count, self._config.batch.bytes)
-        if piece.lost:
-            await settlement.settle({Outcome.DROPPED: piece.lost})
-            return None
-        n, outcome = self._due(piece)
-        if not n:
-            return piece
-        batch, _ = self._wanted(piece.lines[:n])
-        outcomes = {Outcome.UNMATCHED: n - len(batch), outcome: len(batch)}
-        await settlement.settle({name: n for name, n in outcomes.items() if n})
-        self._shed[outcome] += len(batch)
-        if self._clock.monotonic() - self._told >= TOLD_EVERY:
-            await self._tell_shed()
-        return None
-
-    async def _tell_shed(self) -> None:
-        """Say in the log and in a gap record what was let go since the last time."""
-        shed = +self._shed
-        if not shed:
-            return
-        why = {Outcome.EXPIRED: "older than state.max_age", Outcome.DROPPED: "over state.max_size"}
-        parts = [f"{n} events {outcome} ({why[outcome]})" for outcome, n in sorted(shed.items())]
-        message = f"Sink {self.name} was too far behind: {', '.join(parts)}."
-        try:
-            await self._journal.record(own_record(self._clock.now(), "GapBacklog", message))
-        except JournalError:
-            return  # kept in the counter, told with the next one
-        self._shed.clear()
-        self._told = self._clock.monotonic()
-        self._log.warning("events let go", **{str(outcome): n for outcome, n in shed.items()})
-
     # -- sending ---------------------------------------------------------------------------------
 
-    async def _deliver(self, settlement: Settlement, piece: Slice) -> None:
+    async def _deliver(self, piece: Slice) -> None:
         """Send what was read, again where needed, until every event of it has an outcome.
 
-        Returns before that when told to stop, or when the events may be let go of.
+        Returns before that when told to stop.
         """
-        batch, wanted = self._wanted(piece.lines)
-        unmatched = len(piece.lines) - len(batch)
-        if not len(batch):
-            await settlement.settle({Outcome.UNMATCHED: unmatched})
-            return
-        result = await self._send(batch)
-        if isinstance(result, Sent) and not result.failed:
-            new = max(0, len(batch) - result.duplicates)
-            outcomes = {
-                Outcome.UNMATCHED: unmatched,
-                Outcome.DUPLICATE: len(batch) - new,
-                Outcome.DELIVERED: new,
-            }
-            await settlement.settle({name: n for name, n in outcomes.items() if n}, (), result.state)
-            return
-        parts = Parts(piece.lines, wanted)
+        parts = self._sort(piece)
         state: bytes | None = None
-        while True:
-            if isinstance(result, Sent) and result.state is not None:
-                # Kept until the cursor moves: what an answer in between delivered may be settled
-                # later, by an answer that has no state.
-                state = result.state
-            failure = parts.judge(result)
-            decided, letters = parts.decided()
-            for letter in letters:
-                self._log.warning("dead letter", reason=letter.reason, error=letter.answer)
-            if decided:
-                await settlement.settle(decided, letters, state)
-            if parts.done:
+        if parts.done:
+            await self._settle(parts, state)
+        while not parts.done:
+            going, new = await self._round(parts)
+            # Kept until the cursor moves: what an answer in between delivered may be settled
+            # later, by an answer that has no state.
+            state = new if new is not None else state
+            await self._settle(parts, state)
+            if not going:
+                await self._rest(self.breaker.wait)
+                n, outcome = self._shedding.due(piece)
+                if n:
+                    self._shedding.note(outcome, parts.give_up(n, outcome))
+                    await self._settle(parts, state)
+            if self._stop.is_set():
                 return
-            if failure is not None:
-                await self._fail(failure)
-            n, outcome = self._due(piece)
-            if n:
-                self._shed[outcome] += parts.give_up(n, outcome)
-                decided, letters = parts.decided()
-                await settlement.settle(decided, letters, state)
-            if parts.done or self._stop.is_set():
-                return
-            result = await self._send(parts.next())
 
-    async def _send(self, batch: Batch) -> Sent | SinkError:
-        """Send once; whatever happens is returned, counted and shown in the status."""
-        began = self._clock.monotonic()
-        failpoint.hit("delivery.send")
-        result: Sent | SinkError
-        try:
-            async with asyncio.timeout(self._config.timeout + SLACK):
-                answer: object = await self._sink.send(batch)
-            result = checked(answer, len(batch))
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - nothing that a sink raises ends the loop
-            result = self._classify(error)
-        failpoint.hit("delivery.sent")
-        now = self.status.beat = self._clock.monotonic()
-        self._seconds.observe(now - began)
-        if isinstance(result, Sent):
-            self.status.attempts["sent"] += 1
-            if len(result.failed) < len(batch):
-                self.status.last_success = now
-                self._well()
+    def _sort(self, piece: Slice) -> Parts:
+        """Decide on what is not to be sent, and set up the rest."""
+
+        def letter(index: int, state: Outcome, error: SinkError) -> Letter:
+            (event,) = Batch([piece.lines[index]]).events
+            answer = error.answer or str(error)
+            return letter_of(piece, index, event, state, error.reason, answer=answer, destination=error.destination)
+
+        parts = Parts(piece.lines, letter, self._bury)
+        batch, wanted = self._wanted(piece.lines)
+        if len(wanted) < len(piece.lines):
+            parts.decide_all(Outcome.UNMATCHED, but=wanted)
+        if self._trials.careful and self._trials.guilty and len(wanted):
+            message = "Eventer ended uncleanly while this event was being sent, twice."
+            parts.decide(0, Outcome.DEAD, letter(0, Outcome.DEAD, Rejected(message, reason="crash")))
         else:
-            self.status.attempts[f"{type(result).__name__.lower()}:{result.reason}"] += 1
-        return result
+            parts.send(self._sieve.sort(piece, batch, wanted, parts), self._lanes)
+        return parts
 
-    def _classify(self, error: Exception | asyncio.CancelledError) -> SinkError:
-        if isinstance(error, SinkError):
-            return error
-        if isinstance(error, TimeoutError):
-            return Retry(f"No answer within {self._config.timeout:g} s.", reason="timeout")
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise error  # it is us who are cancelled, not something within the sink
-        self._log.error("unexpected error in a sink; this is a bug", exc_info=error)
-        return Retry(f"Unexpected {type(error).__name__} in the sink.", reason="unexpected")
+    async def _settle(self, parts: Parts, state: bytes | None) -> None:
+        """Store what is decided."""
+        decided = parts.decided()
+        for letter in decided.letters:
+            if letter.state is Outcome.DEAD:
+                self._log.warning("dead letter", reason=letter.reason, error=letter.answer)
+            elif letter.number not in self.parked:
+                row = ParkedLetter(letter.number, letter.entity, letter.destination, letter.at, letter.due)
+                self.parked.add(row)
+        if decided.outcomes:
+            await self._settlement.settle(decided.outcomes, decided.letters, state, gone=decided.gone)
 
-    async def _fail(self, failure: SinkError) -> None:
-        """Show a failure, and wait as long as it asks for; shorter when told to stop."""
-        blocked = isinstance(failure, Blocked)
-        health = Health.BLOCKED if blocked else Health.RETRYING
-        if (health, failure.reason) != (self.status.health, self.status.reason):
+    async def _round(self, parts: Parts) -> tuple[bool, bytes | None]:
+        """Send what may be sent at once, and judge the answers.
+
+        Returns:
+            Whether it goes on, which it does not when the sink as a whole failed or when the limit
+            of sends is reached and must not be waited for; and the sink's new state.
+        """
+        await self._rest(self._limit.wait)
+        if self._limit.wait:
+            return False, None
+        self.breaker.begin()
+        most = min(self._lanes, self._limit.free) if self.breaker.state is State.CLOSED else 1
+        if self._rejections.blocking:
+            parts.single_out(self._rng)
+            most = 1
+        batches = parts.next(most)
+        sends = [self._sender.send(batch) for _, batch in batches]
+        self._limit.begin(len(sends))
+        if self._trials.careful:
+            results = [await self._trials.attempt(sends[0])]
+        else:
+            results = [await sends[0]] if len(sends) == 1 else await asyncio.gather(*sends)
+        failure: SinkError | None = None
+        state: bytes | None = None
+        for (lane, batch), result in zip(batches, results, strict=True):
+            if isinstance(result, Sent):
+                state = result.state if result.state is not None else state
+                if len(result.failed) < len(batch):
+                    self._rejections.accepted(len(batch) - len(result.failed))
+                    self._well()
+            for error in parts.judge(lane, result):
+                if error.destination and isinstance(result, Sent):
+                    self.parked.failed(error.destination, error)
+                elif failure is None or isinstance(error, Blocked):
+                    failure = error
+        if failure is not None:
+            self._failed(failure)
+        return failure is None, state
+
+    def _bury(self, error: Rejected) -> Blocked | None:
+        return self._rejections.rejected(error, self._settlement.record.outcomes.get(Outcome.DEAD, 0))
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    def _failed(self, failure: SinkError) -> None:
+        """Show a failure, and open the breaker."""
+        status = self.status
+        health = Health.BLOCKED if isinstance(failure, Blocked) else Health.RETRYING
+        if (health, failure.reason) != (status.health, status.reason):
             self._log.warning("sink does not take events", state=health, reason=failure.reason, error=str(failure))
-        self.status.health, self.status.reason, self.status.error = health, failure.reason, str(failure)
-        after = None if failure.after is None else min(max(0.0, failure.after), RETRY_AFTER_MOST)
-        wait = (self._probe if blocked else self._retry).next(after)
-        while wait > 0 and not self._stop.is_set():
-            # In slices: the loop must be seen to live, and a backlog may have to be let go of.
+        status.health, status.reason, status.error = health, failure.reason, str(failure)
+        self.breaker.failed(failure)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, in slices; shorter when told to stop, or when the journal has no room for what waits."""
+        while seconds > 0 and not self._stop.is_set():
             self.status.beat = self._clock.monotonic()
-            slice_ = min(wait, 5.0)
-            wait -= slice_
+            slice_ = min(seconds, SLICE)
+            seconds -= slice_
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(slice_):
                     await self._stop.wait()
-            reader = self._journal.readers.get(self.name)
-            if reader is not None and reader.cursor < self._journal.shed_to:
+            if self._shedding.over(self._settlement.record.cursor):
                 return
 
     def _well(self) -> None:
-        if self.status.health is not Health.OK:
-            log = self._log.info if self.status.health is Health.OPENING else self._log.warning
+        status = self.status
+        if status.health is not Health.OK:
+            log = self._log.info if status.health is Health.OPENING else self._log.warning
             log("sink takes events")
-        self.status.health, self.status.reason, self.status.error = Health.OK, "", ""
-        self._retry.reset()
-        self._probe.reset()
+        status.health, status.reason, status.error = Health.OK, "", ""
+        self.breaker.succeeded()
 
     async def _or_stop(self, waiting: Any) -> None:
         """Await something, or the request to stop."""

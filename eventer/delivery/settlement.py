@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from eventer import failpoint
 from eventer.clock import Backoff, Clock
 from eventer.errors import DiskRefused
 from eventer.event import Outcome
-from eventer.journal import Journal, Letter, ReaderRecord
+from eventer.journal import Journal, Letter, ReaderRecord, Trial
 
 __all__ = ["Settlement"]
 
@@ -44,14 +46,20 @@ class Settlement:
         return self.record.cursor
 
     async def settle(
-        self, outcomes: Mapping[Outcome, int], letters: Sequence[Letter] = (), state: bytes | None = None
+        self,
+        outcomes: Mapping[Outcome, int],
+        letters: Sequence[Letter] = (),
+        state: bytes | None = None,
+        *,
+        gone: Sequence[int] = (),
     ) -> None:
-        """Count what became of the next events, and begin to write it.
+        """Count what became of events, and begin to write it.
 
         Args:
             outcomes: sums to the number of events that the cursor moves by.
             letters: the dead and parked ones among them.
             state: what the sink returned with the send.
+            gone: numbers of letters that came to their end.
         """
         self.record = self.record.moved(dict(outcomes), state)
         if outcomes.keys() == {Outcome.UNMATCHED}:
@@ -59,7 +67,14 @@ class Settlement:
                 self._unwritten_since = self._clock.monotonic()
             if self._clock.monotonic() - self._unwritten_since < LAZY:
                 return
-        await self._write(letters)
+        await self._write(letters, gone)
+
+    async def note(self, trial: Trial, *, wait: bool = True) -> None:
+        """Store what is known of an event that may be killing the process; `wait` until it is on the disk."""
+        self.record = msgspec.structs.replace(self.record, trial=trial)
+        await self._write((), ())
+        if wait:
+            await self.done()
 
     def lazy_for(self) -> float | None:
         """Seconds until `write_lazy` is due; None if all is written or being written."""
@@ -70,7 +85,7 @@ class Settlement:
     async def write_lazy(self) -> None:
         """Write what only moved over events that nobody wanted."""
         if self._unwritten_since is not None:
-            await self._write(())
+            await self._write((), ())
 
     async def done(self) -> None:
         """Return when everything settled is on the disk."""
@@ -83,18 +98,18 @@ class Settlement:
         if self._writing is not None:
             self._writing.cancel()
 
-    async def _write(self, letters: Sequence[Letter]) -> None:
+    async def _write(self, letters: Sequence[Letter], gone: Sequence[int]) -> None:
         if self._writing is not None:
             await self._writing
         self._unwritten_since = None
-        self._writing = asyncio.create_task(self._commit(self.record, letters), name=f"settle {self._name}")
+        self._writing = asyncio.create_task(self._commit(self.record, letters, gone), name=f"settle {self._name}")
         self._writing.add_done_callback(self._written)
 
     def _written(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             self._failed()
 
-    async def _commit(self, record: ReaderRecord, letters: Sequence[Letter]) -> None:
+    async def _commit(self, record: ReaderRecord, letters: Sequence[Letter], gone: Sequence[int]) -> None:
         """Write until it is written: the far side has these events, so there is no way back.
 
         A record holds all counts so far, so repeating it is safe; a failed one took no effect.
@@ -103,7 +118,7 @@ class Settlement:
         while True:
             failpoint.hit("delivery.settle")
             try:
-                await self._journal.settle(self._name, record, letters)
+                await self._journal.settle(self._name, record, letters, gone)
             except DiskRefused:
                 await self._clock.sleep(backoff.next())
             else:

@@ -13,65 +13,23 @@ import base64
 import contextlib
 import ssl
 import uuid
-from collections.abc import Iterable, Mapping
-from email.utils import formatdate
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from eventer.demo.faults import Body, Fault, Faults
+from eventer.demo.http11 import Request, head, parse, send, status_body
+from eventer.demo.selector import Selector, Unsupported
 from eventer.demo.store import Compacted, EventStore, Group, encode
 
 __all__ = ["ApiServer", "Request", "status_body"]
 
 _BATCH: Final = 256
 """Watch lines per write: few system calls in a flood, and still a bounded write buffer."""
-_REASONS: Final = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    410: "Gone",
-    504: "Gateway Timeout",
-}
-
-
-class Request(msgspec.Struct, frozen=True):
-    """One request, as the server saw it."""
-
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    """Names in lower case."""
-
-    @property
-    def kind(self) -> str:
-        """What it asks for: watch, list, probe (a list of one), audit, namespace, or other."""
-        if not self.path.endswith("/events"):
-            return "namespace" if self.path == "/api/v1/namespaces/kube-system" else "other"
-        if self.query.get("watch"):
-            return "watch"
-        if "PartialObjectMetadataList" in self.headers.get("accept", ""):
-            return "audit"
-        return "probe" if self.query.get("limit") == "1" else "list"
-
-
-def status_body(
-    code: int, reason: str, message: str, *, causes: Iterable[str] = (), more: str = "", after: int | None = None
-) -> bytes:
-    """Encode a Status, the API's way of saying no."""
-    details: dict[str, Any] = {}
-    if causes:
-        details["causes"] = [{"reason": cause} for cause in causes]
-    if after is not None:
-        details["retryAfterSeconds"] = after
-    body: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {"continue": more} if more else {}}
-    body |= {"status": "Failure", "message": message, "reason": reason, "code": code}
-    if details:
-        body["details"] = details
-    return msgspec.json.encode(body) + b"\n"
 
 
 class ApiServer:
@@ -93,6 +51,8 @@ class ApiServer:
         """Send a BOOKMARK before a watch times out. The real one never does on events."""
         self.time_scale = 1.0
         """Seconds that one second of `timeoutSeconds` takes, so that tests need not wait."""
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        """Its clock, as its answers tell it."""
         self.watching = 0
         """Watches open now."""
         self.port = 0
@@ -192,8 +152,8 @@ class ApiServer:
         self._connections[task] = writer
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                if not await self._answer(_parse(head), reader, writer):
+                raw = await reader.readuntil(b"\r\n\r\n")
+                if not await self._answer(parse(raw), reader, writer):
                     break
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the client has gone, or we are being stopped
@@ -217,13 +177,16 @@ class ApiServer:
             await self.faults.frozen(reader)
             return False
         if fault.status is not None:
-            return await _send(writer, fault.status, fault.body, fault.headers)
+            return await send(writer, fault.status, fault.body, {**self._date(), **fault.headers})
         if self.token is not None and request.headers.get("authorization") != f"Bearer {self.token}":
-            return await _send(writer, 401, status_body(401, "Unauthorized", "Unauthorized"))
+            return await send(writer, 401, status_body(401, "Unauthorized", "Unauthorized"), self._date())
         if request.kind == "watch":
             return await self._watch(request, fault, reader, writer)
         status, body = self._plain(request)
-        return await _send(writer, status, body)
+        return await send(writer, status, body, self._date())
+
+    def _date(self) -> dict[str, str]:
+        return {"Date": format_datetime(self.now().replace(microsecond=0), usegmt=True)}
 
     def _plain(self, request: Request) -> tuple[int, bytes]:
         path = request.path
@@ -241,6 +204,10 @@ class ApiServer:
 
     def _list(self, request: Request, group: Group, namespace: str | None) -> tuple[int, bytes]:
         query = request.query
+        try:
+            selector = Selector(query.get("fieldSelector", ""), group)
+        except Unsupported as field:
+            return _unsupported(field)
         limit = int(query.get("limit") or 0)
         version, start = None, ("", "")
         if token := query.get("continue"):
@@ -252,7 +219,7 @@ class ApiServer:
             words = f"Timeout: Too large resource version: {query['resourceVersion']}, current: {self.store.version}"
             return 504, status_body(504, "Timeout", words, causes=["ResourceVersionTooLarge"])
         try:
-            version, items, following, remain = self.store.page(namespace, limit, version, start)
+            version, items, following, remain = self.store.page(namespace, limit, version, start, selector.matches)
         except Compacted:
             words = "The provided continue parameter is too old to display a consistent list result."
             return 410, status_body(410, "Expired", words, more=_write_token(None, start))
@@ -273,7 +240,11 @@ class ApiServer:
     ) -> bool:
         scope = _scope(request.path)
         assert scope is not None
-        writer.write(_head(200, {"Transfer-Encoding": "chunked"}))
+        try:
+            selector = Selector(request.query.get("fieldSelector", ""), scope[0])
+        except Unsupported as field:
+            return await send(writer, *_unsupported(field), self._date())
+        writer.write(head(200, self._date() | {"Transfer-Encoding": "chunked"}))
         body = Body(writer, fault, lambda: self.faults.frozen(reader))
         self.watching += 1
         self._watches.add(writer)
@@ -282,13 +253,19 @@ class ApiServer:
                 await body.send([fault.inject])
             if fault.end:
                 return await body.end()
-            return await self._stream(request, body, reader, *scope)
+            return await self._stream(request, selector, body, reader, *scope)
         finally:
             self.watching -= 1
             self._watches.discard(writer)
 
     async def _stream(
-        self, request: Request, body: Body, reader: asyncio.StreamReader, group: Group, namespace: str | None
+        self,
+        request: Request,
+        selector: Selector,
+        body: Body,
+        reader: asyncio.StreamReader,
+        group: Group,
+        namespace: str | None,
     ) -> bool:
         store = self.store
         loop = asyncio.get_running_loop()
@@ -299,7 +276,7 @@ class ApiServer:
         store.listeners.add(wake.set)
         try:
             if not version:
-                version, items, _, _ = store.page(namespace, 0, None, ("", ""))
+                version, items, _, _ = store.page(namespace, 0, None, ("", ""), selector.matches)
                 added = b'{"type":"ADDED","object":%s}\n'
                 await body.send([added % encode(item, group, kind=True) for item in items])
             while not body.ended:
@@ -313,7 +290,8 @@ class ApiServer:
                 changes = store.history[index : index + _BATCH]
                 if changes:
                     version = changes[-1].version
-                    await body.send([change.line(group) for change in changes if namespace in {None, change.namespace}])
+                    here = [change for change in changes if namespace in {None, change.namespace}]
+                    await body.send([line for change in here if (line := selector.line(change, group)) is not None])
                     continue
                 waiting = asyncio.create_task(wake.wait())
                 try:
@@ -340,13 +318,6 @@ def _line(type_: str, obj: bytes) -> bytes:
     return b'{"type":"%s","object":%s}\n' % (type_.encode(), obj.strip())
 
 
-def _parse(head: bytes) -> Request:
-    first, _, rest = head.decode("latin-1").partition("\r\n")
-    target = urlsplit(first.split(" ")[1])
-    headers = {name.strip().lower(): value.strip() for name, _, value in (x.partition(":") for x in rest.split("\r\n"))}
-    return Request(target.path, dict(parse_qsl(target.query)), headers)
-
-
 def _scope(path: str) -> tuple[Group, str | None] | None:
     """Return (group, namespace) of a path of events, None for another path."""
     match path.strip("/").split("/"):
@@ -361,6 +332,10 @@ def _scope(path: str) -> tuple[Group, str | None] | None:
     return None
 
 
+def _unsupported(field: Unsupported) -> tuple[int, bytes]:
+    return 400, status_body(400, "BadRequest", f"field label not supported: {field}")
+
+
 def _write_token(version: int | None, start: tuple[str, str]) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode([version, *start])).decode()
 
@@ -369,17 +344,3 @@ def _read_token(token: str) -> tuple[int | None, tuple[str, str]]:
     """A token without a version is the inconsistent one: it goes on from now, and misses things."""
     version, namespace, name = msgspec.json.decode(base64.urlsafe_b64decode(token), type=tuple[int | None, str, str])
     return version, (namespace, name)
-
-
-def _head(status: int, headers: Mapping[str, str]) -> bytes:
-    fields = {"Content-Type": "application/json", "Date": formatdate(usegmt=True), **headers}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"HTTP/1.1 {status} {_REASONS.get(status, 'OK')}\r\n{lines}\r\n".encode("latin-1")
-
-
-async def _send(
-    writer: asyncio.StreamWriter, status: int, body: bytes, headers: Mapping[str, str] | None = None
-) -> bool:
-    writer.write(_head(status, {"Content-Length": str(len(body)), **(headers or {})}) + body)
-    await writer.drain()
-    return True

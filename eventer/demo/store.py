@@ -40,13 +40,17 @@ class Compacted(Exception):
 class Change:
     """One write: what happened and the object after it (before it, if it was deleted)."""
 
-    __slots__ = ("_lines", "namespace", "object", "type", "version")
+    __slots__ = ("_lines", "before", "namespace", "object", "type", "version")
 
-    def __init__(self, version: int, type_: str, namespace: str, obj: dict[str, Any]) -> None:
+    def __init__(
+        self, version: int, type_: str, namespace: str, obj: dict[str, Any], before: dict[str, Any] | None = None
+    ) -> None:
         self.version = version
         self.type = type_
         self.namespace = namespace
         self.object = obj
+        self.before = before
+        """The object before the write, None if there was none."""
         self._lines: dict[Group, bytes] = {}
 
     def line(self, group: Group) -> bytes:
@@ -154,11 +158,12 @@ class EventStore:
         self.version = version or self.version + 1
         obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}}
         key = (obj["metadata"].get("namespace") or "", obj["metadata"]["name"])
+        before = self.objects.get(key)
         if type_ == "DELETED":
             self.objects.pop(key, None)
         else:
             self.objects[key] = obj
-        self.history.append(Change(self.version, type_, key[0], obj))
+        self.history.append(Change(self.version, type_, key[0], obj, before))
         for listener in tuple(self.listeners):
             listener()
         return obj
@@ -196,7 +201,12 @@ class EventStore:
         return bisect_right(self.history, version, key=lambda change: change.version)
 
     def page(
-        self, namespace: str | None, limit: int, version: int | None, start: Key
+        self,
+        namespace: str | None,
+        limit: int,
+        version: int | None,
+        start: Key,
+        matches: Callable[[dict[str, Any]], bool] = lambda _: True,
     ) -> tuple[int, list[dict[str, Any]], Key | None, int]:
         """Return one page of a list: its version, its items, where the next begins, how many remain.
 
@@ -205,6 +215,7 @@ class EventStore:
             limit: most items; 0 for all.
             version: of the first page, on a later one; None for now.
             start: key after which the page begins.
+            matches: tells which objects are asked for.
 
         Raises:
             Compacted: the version is no longer in history.
@@ -216,7 +227,11 @@ class EventStore:
             if version < self.compacted or version not in self._snapshots:
                 raise Compacted
             items = self._snapshots[version]
-        rest = [item for item in items if item[0] > start and (namespace is None or item[0][0] == namespace)]
+        rest = [
+            item
+            for item in items
+            if item[0] > start and (namespace is None or item[0][0] == namespace) and matches(item[1])
+        ]
         if not limit or len(rest) <= limit:
             return version, [obj for _, obj in rest], None, 0
         while len(self._snapshots) >= 8 and version not in self._snapshots:

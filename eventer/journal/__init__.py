@@ -20,15 +20,17 @@ offset (`shed_to`) up to which laggards must let go, and their runners count it.
 
 from eventer.journal.books import read_books
 from eventer.journal.journal import Journal
-from eventer.journal.records import Entry, Letter, ReaderRecord, Slice, StreamKey, StreamRecord
+from eventer.journal.records import Entry, Letter, ParkedLetter, ReaderRecord, Slice, StreamKey, StreamRecord, Trial
 
 __all__ = [
     "Entry",
     "Journal",
     "Letter",
+    "ParkedLetter",
     "ReaderRecord",
     "Slice",
     "StreamKey",
     "StreamRecord",
+    "Trial",
     "read_books",
 ]

@@ -1,16 +1,28 @@
-"""The books of a journal that no daemon has open, for tests and for a person after a crash."""
+"""The books of a journal at one moment: for /metrics, for tests, and for a person after a crash."""
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from eventer.event import Outcome
-from eventer.journal import files, schema
+from eventer.journal import files, letters, log, schema
+from eventer.journal.codec import unsealed
 from eventer.journal.records import ReaderRecord, StreamKey, StreamRecord
 
-__all__ = ["Books", "read_books"]
+__all__ = ["Books", "Waiting", "read_books", "snapshot"]
+
+
+class Waiting(NamedTuple):
+    """What waits for one reader, parked letters included."""
+
+    since: float | None
+    """When the oldest event of it was appended, seconds since 1970; None if nothing waits."""
+    bytes: int
+    """Bytes of bodies in the log from its cursor on, to the row."""
 
 
 class Books(msgspec.Struct, kw_only=True):
@@ -20,10 +32,47 @@ class Books(msgspec.Struct, kw_only=True):
     streams: dict[StreamKey, StreamRecord]
     readers: dict[str, ReaderRecord]
     letters: dict[tuple[str, Outcome], int]
+    waiting: dict[str, Waiting]
+
+
+def snapshot(connection: sqlite3.Connection) -> Books:
+    """Read the books in one transaction: what one commit changed is seen together, or not at all.
+
+    Args:
+        connection: in autocommit mode.
+
+    Raises:
+        Corrupt: a record is damaged.
+        sqlite3.Error: it cannot be read.
+    """
+    connection.execute("BEGIN")
+    try:
+        streams = {
+            StreamKey(cluster, scope): unsealed(body, crc, StreamRecord, "stream", cluster, scope)
+            for cluster, scope, body, crc in connection.execute("SELECT cluster, scope, record, crc FROM stream")
+        }
+        readers = {
+            name: unsealed(body, crc, ReaderRecord, "sink", name)
+            for name, body, crc in connection.execute("SELECT name, record, crc FROM reader")
+        }
+        parked = letters.oldest(connection)
+        waiting = {}
+        for name, reader in readers.items():
+            since, size = log.waiting_from(connection, reader.cursor)
+            waiting[name] = Waiting(min((at for at in (since, parked.get(name)) if at is not None), default=None), size)
+        return Books(
+            head=sum(stream.appended for stream in streams.values()),
+            streams=streams,
+            readers=readers,
+            letters=letters.count(connection),
+            waiting=waiting,
+        )
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def read_books(directory: Path) -> Books:
-    """Read the books of a state directory; they are checked while they are read.
+    """Read the books of a state directory that no daemon has open; they are checked while they are read.
 
     Raises:
         Locked: a daemon has it open; ask that daemon's /metrics.
@@ -32,15 +81,9 @@ def read_books(directory: Path) -> Books:
     with files.lock(directory):
         connection = schema.connect(directory)
         try:
-            state = schema.load(connection)
-            rows = connection.execute("SELECT reader, state, count(*) FROM letter GROUP BY reader, state").fetchall()
+            schema.load(connection)
+            return snapshot(connection)
         except schema.FAILURES as error:
             raise schema.translate(error) from error
         finally:
             connection.close()
-    return Books(
-        head=state.head,
-        streams=state.streams,
-        readers=state.readers,
-        letters={(reader, Outcome(name)): n for reader, name, n in rows},
-    )

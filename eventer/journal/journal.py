@@ -6,20 +6,24 @@ import asyncio
 import contextlib
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from eventer.clock import Clock
 from eventer.errors import Corrupt, DiskRefused
 from eventer.event import Event, Outcome, encode_lines, own_record
-from eventer.journal import files, ledger, log, schema
+from eventer.journal import files, ledger, log
+from eventer.journal import letters as letter
+from eventer.journal.begin import Begun, begin
+from eventer.journal.books import Books, snapshot
 from eventer.journal.codec import sealed
-from eventer.journal.records import ClusterRecord, Letter, ReaderRecord, Slice, StreamKey, StreamRecord
+from eventer.journal.reader import Reader
+from eventer.journal.records import ClusterRecord, Letter, ParkedLetter, ReaderRecord, Slice, StreamKey, StreamRecord
 from eventer.journal.ring import Ring
+from eventer.journal.room import probe
 from eventer.journal.writer import Writer
 
 __all__ = ["OWN", "Journal"]
@@ -30,7 +34,12 @@ FOLD_EVERY: Final = 30.0
 """Seconds after which changes are folded even if they are few; bounds what a start must read."""
 HOUSE_EVERY: Final = 1.0
 """Most seconds between rounds of trimming, folding and looking at the size."""
-_T = TypeVar("_T")
+PROVE_EVERY: Final = 60.0
+"""Seconds between writes of no other use: where nothing happens, nobody would see that the disk went away."""
+SLOW: Final = 10.0
+"""Seconds without an answer to a write after which a disk is called slow."""
+STUCK: Final = 600.0
+"""Seconds after which it is no slow disk any more; a restart may bring the pod to its volume again."""
 
 
 class Journal:
@@ -42,41 +51,36 @@ class Journal:
         shed_to: offset below which readers must let events go, because `max_size` is reached.
         used: bytes of the database in use at the last round of housekeeping.
         backlog: bytes of events in it; what `max_size` bounds.
-        beat: monotonic time of the last round of housekeeping; liveness looks at it.
+        beat: monotonic time at which housekeeping was last seen at work; liveness looks at it.
         commit_failures: commits that changed nothing because the disk refused.
         damaged: set when the file turned out to be damaged; set it aside and begin anew.
         quarantined: where the damaged database went that was found at the start, if one was.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, state: schema.State, directory: Path, max_size: int, clock: Clock
-    ) -> None:
-        self._connection = connection
-        self._state = state
-        self._directory = directory
+    def __init__(self, begun: Begun, directory: Path, max_size: int, clock: Clock) -> None:
+        self._state = state = begun.state
+        self._room = begun.room
         self._max_size = max_size
         self._clock = clock
-        self._writer = Writer(connection, self._failed)
-        self._reading = ThreadPoolExecutor(1, "journal-reader")
-        self._read_connection = schema.connect(directory)
+        self._writer = Writer(begun.connection, self._failed)
+        self._reader = Reader(directory, self._failed)
+        self._on_reader = self._reader.run
         self._ring = Ring()
         self._waiters: list[asyncio.Future[None]] = []
         self._own = asyncio.Lock()
         self._bad_rows: set[int] = set()
-        self._found = state.head
-        self._counted = state.head == 0
         self.head = state.head
         self.ledger = ledger.Ledger(state.overlays, state.stream_ids, state.low, self._writer.submit, self._on_reader)
         # What was left unfolded may be of streams that are read no more: it goes first.
         self._folded_at = clock.monotonic() - (FOLD_EVERY if state.overlays else 0.0)
         self.shed_to = 0
         self.used = 0
-        self.backlog = 0
-        self.beat = clock.monotonic()
+        self.backlog = state.backlog
+        self.beat = self._proved_at = clock.monotonic()
         self.commit_failures = 0
         self.damaged = asyncio.Event()
         self._untidy = asyncio.Event()
-        self.quarantined: Path | None = None
+        self.quarantined = begun.quarantined
 
     @classmethod
     @contextlib.contextmanager
@@ -96,33 +100,13 @@ class Journal:
         """
         files.prepare(directory)
         with files.lock(directory):
-            known = files.known(directory)
-            # SQLite would take an empty file for a new one, and delete the log beside it.
-            damaged = damaged or (known and files.empty(directory))
-            quarantined = files.quarantine(directory, clock.now()) if damaged else None
-            try:
-                connection, state = cls._open(directory, known=known and not damaged)
-            except Corrupt:
-                quarantined = files.quarantine(directory, clock.now())
-                connection, state = cls._open(directory, known=False)
-            files.know(directory)
-            journal = cls(connection, state, directory, max_size, clock)
-            journal.quarantined = quarantined
+            begun = begin(directory, clock.now(), damaged=damaged)
+            journal = cls(begun, directory, max_size, clock)
             try:
                 yield journal
             finally:
-                journal._reading.shutdown(wait=True)
-                journal._read_connection.close()
-                connection.close()
-
-    @staticmethod
-    def _open(directory: Path, *, known: bool) -> tuple[sqlite3.Connection, schema.State]:
-        connection = schema.connect(directory)
-        try:
-            return connection, schema.load(connection, known=known)
-        except BaseException:
-            connection.close()
-            raise
+                journal._reader.close()
+                begun.connection.close()
 
     async def close(self) -> None:
         """Commit what is queued and stop the writer."""
@@ -195,6 +179,8 @@ class Journal:
         Raises:
             JournalError: nothing of it happened.
         """
+        if key != OWN:
+            await self.make_room()
         stream = await self._stream_id(key)
         record_body, record_crc = sealed(record, *key)
         facts = ledger.encode_facts(changes) if changes else b""
@@ -211,7 +197,7 @@ class Journal:
                 )
                 seq = added.lastrowid or 0
             connection.execute("UPDATE stream SET record = ?, crc = ? WHERE id = ?", (record_body, record_crc, stream))
-            log.add_letters(connection, f"intake:{key.cluster}/{key.scope}", letters, at)
+            letter.change(connection, f"intake:{key.cluster}/{key.scope}", letters)
             return first, seq, size
 
         def then(result: tuple[int, int, int]) -> None:
@@ -289,18 +275,19 @@ class Journal:
             self._waiters.append(waiter)
             await waiter
 
-    def settle(self, name: str, record: ReaderRecord, letters: Sequence[Letter] = ()) -> asyncio.Future[None]:
-        """Store a reader's record and its new letters in one transaction.
+    def settle(
+        self, name: str, record: ReaderRecord, letters: Sequence[Letter] = (), gone: Sequence[int] = ()
+    ) -> asyncio.Future[None]:
+        """Store a reader's record and its new letters, and remove others by number, in one transaction.
 
         The returned future is done when it is on the disk; a runner may send its next batch
         meanwhile. It raises JournalError when nothing of it happened.
         """
         body, crc = sealed(record, name)
-        at = self._clock.now().timestamp()
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR REPLACE INTO reader VALUES (?, ?, ?)", (name, body, crc))
-            log.add_letters(connection, name, letters, at)
+            letter.change(connection, name, letters, gone)
 
         return self._writer.submit(write, lambda _: self._state.readers.update({name: record}))
 
@@ -309,21 +296,52 @@ class Journal:
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM reader WHERE name = ?", (name,))
-            connection.execute("DELETE FROM letter WHERE reader = ?", (name,))
+            letter.forget(connection, name)
 
         await self._writer.submit(write, lambda _: self._state.readers.pop(name, None))
 
+    async def books(self) -> Books:
+        """Return the books and what waits, of one moment, from the disk."""
+        return await self._on_reader(snapshot)
+
     async def letters(self) -> dict[tuple[str, Outcome], int]:
         """Count the letters by (reader, state)."""
-        rows = await self._on_reader(
-            lambda c: c.execute("SELECT reader, state, count(*) FROM letter GROUP BY reader, state").fetchall()
-        )
-        return {(reader, Outcome(state)): n for reader, state, n in rows}
+        return await self._on_reader(letter.count)
+
+    async def parked(self, name: str) -> list[ParkedLetter]:
+        """Return what is known of a reader's parked letters, in order."""
+        return await self._on_reader(lambda c: letter.parked(c, name))
+
+    async def letter_lines(self, name: str, numbers: Sequence[int]) -> dict[int, bytes]:
+        """Return the encoded events of letters by number; one that is damaged is not in it."""
+        return await self._on_reader(lambda c: letter.lines(c, name, numbers))
 
     # -- housekeeping ----------------------------------------------------------------------------
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the disk, in words; empty while it takes writes in time."""
+        silent = self._writer.silent
+        return self._room.refused or (f"The disk has not answered for {silent:.0f} s." if silent > SLOW else "")
+
+    async def make_room(self) -> None:
+        """Return when streams may append; reading them before would be in vain.
+
+        Raises:
+            DiskRefused: not yet; it says what is missing.
+        """
+        if self._room.refused:
+            try:
+                await self._room.regain(self._on_reader, self._writer.submit)
+            except DiskRefused as error:
+                self._room.refuse(str(error))
+                raise
+
     async def keep_house(self) -> None:
         """Trim, fold and watch the size, for ever. A failed round is repeated by the next one.
+
+        A round may take long where the disk is slow. That is no reason for a restart, so the beat goes on
+        until nothing has been answered for `STUCK`.
 
         Raises:
             Corrupt: the file is damaged; nothing can go on with it.
@@ -333,16 +351,23 @@ class Journal:
                 async with asyncio.timeout(HOUSE_EVERY):
                     await self._untidy.wait()
             self._untidy.clear()
+            tidying = asyncio.ensure_future(self.tidy())
+            try:
+                while not (await asyncio.wait([tidying], timeout=HOUSE_EVERY))[0]:
+                    self._beat()
+            finally:
+                tidying.cancel()
             with contextlib.suppress(DiskRefused):
-                await self.tidy()
+                await tidying
+            self._beat()
+
+    def _beat(self) -> None:
+        if self._writer.silent < STUCK:
             self.beat = self._clock.monotonic()
 
     async def tidy(self) -> None:
         """One round of housekeeping."""
         settled = min((reader.cursor for reader in self.readers.values()), default=self.head)
-        if not self._counted:
-            self.backlog += await self._on_reader(lambda c: log.total(c, self._found))
-            self._counted = True
         # First what only reads: a full disk must not keep laggards from being told.
         await self._measure()
         backlog = self.backlog
@@ -352,6 +377,10 @@ class Journal:
             self.backlog -= size
         if self.backlog < backlog:
             await self._measure()
+        await self.make_room()
+        if self._clock.monotonic() - self._proved_at >= PROVE_EVERY:
+            self._proved_at = self._clock.monotonic()
+            await self._writer.submit(probe)
         due = self._clock.monotonic() - self._folded_at >= FOLD_EVERY
         for key, record in list(self.streams.items()):
             if self.ledger.unfolded(key) >= (1 if due else ledger.FOLD_AT):
@@ -365,20 +394,10 @@ class Journal:
         # Down to 90 %: shedding a little at each round would tear every batch.
         self.shed_to = await self._on_reader(lambda c: log.shed(c, excess + self._max_size // 10)) if excess > 0 else 0
 
-    async def _on_reader(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        def run() -> _T:
-            try:
-                return work(self._read_connection)
-            except schema.FAILURES as error:
-                raise schema.translate(error) from error
-
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._reading, run)
-        except Corrupt as error:
-            self._failed(error)
-            raise
-
     def _failed(self, error: Exception) -> None:
         self.commit_failures += 1
         if isinstance(error, Corrupt):
             self.damaged.set()
+        elif isinstance(error, DiskRefused):
+            self._room.refuse(str(error))
+            self._reader.run_unattended(self._room.release)

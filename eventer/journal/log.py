@@ -1,4 +1,8 @@
-"""The tables of events and letters, as functions over a connection."""
+"""The table of events, as functions over a connection.
+
+`place` counts the bytes of all bodies stored before a row, since the log began. So the bytes that wait are
+the difference of two rows, however many lie between: no start and no round of housekeeping walks the log.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,18 @@ from typing import Final
 
 from eventer.errors import Corrupt
 from eventer.journal.codec import pack, unpack
-from eventer.journal.records import Letter, Slice
+from eventer.journal.records import Slice
 from eventer.journal.ring import Stored, gather
 
-__all__ = ["TRIM", "add", "add_letters", "read", "shed", "total", "trim", "used"]
+__all__ = ["TRIM", "add", "read", "shed", "trim", "used", "waiting", "waiting_from"]
 
 TRIM: Final = 500
 """Rows removed in one commit; more would hold appends for longer than a few milliseconds."""
+
+
+_PLACE: Final = "coalesce(CAST(place AS INTEGER), 0)"
+_END: Final = "coalesce(CAST(place AS INTEGER) + length(body), 0)"
+"""Damage can change a column's type as well."""
 
 
 def add(
@@ -28,10 +37,12 @@ def add(
     Returns:
         The offset of its first event, and the bytes of its body.
     """
-    last = connection.execute("SELECT first + n FROM log ORDER BY first DESC LIMIT 1").fetchone()
-    first = int(last[0]) if last else head
+    last = connection.execute(f"SELECT first + n, {_END} FROM log ORDER BY first DESC LIMIT 1").fetchone()  # noqa: S608
+    first, place = last or (head, 0)
     body, crc = pack(lines, first, at, dictionary)
-    connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", (first, len(lines), stream, at, crc, body))
+    connection.execute(
+        "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)", (first, len(lines), stream, at, place, crc, body)
+    )
     return first, len(body)
 
 
@@ -82,10 +93,26 @@ def trim(connection: sqlite3.Connection, settled: int) -> tuple[int, int]:
     return len(sizes), sum(size for (size,) in sizes)
 
 
-def total(connection: sqlite3.Connection, head: int) -> int:
-    """Return the bytes of all bodies before `head`. Walks the whole table: once, after a start."""
-    row = connection.execute("SELECT coalesce(sum(length(body)), 0) FROM log WHERE first < ?", (head,)).fetchone()
-    return int(row[0])
+def waiting(connection: sqlite3.Connection) -> int:
+    """Return the bytes of all bodies in the log."""
+    begin = connection.execute(f"SELECT {_PLACE} FROM log ORDER BY first LIMIT 1").fetchone()  # noqa: S608
+    if begin is None:
+        return 0
+    end = connection.execute(f"SELECT {_END} FROM log ORDER BY first DESC LIMIT 1").fetchone()  # noqa: S608
+    # A flipped bit here must not make a small backlog look like one to be let go of.
+    return min(max(0, int(end[0]) - int(begin[0])), used(connection))
+
+
+def waiting_from(connection: sqlite3.Connection, cursor: int) -> tuple[float | None, int]:
+    """Return when the event at `cursor` was appended (None if there is none yet), and the bytes from its row on."""
+    row = f"SELECT CAST(at AS REAL), {_PLACE}, {_END}, first + CAST(n AS INTEGER) FROM log"  # noqa: S608
+    last = connection.execute(f"{row} ORDER BY first DESC LIMIT 1").fetchone()
+    if last is None or last[3] <= cursor:
+        return None, 0
+    at, place, *_ = connection.execute(f"{row} WHERE first <= ? ORDER BY first DESC LIMIT 1", (cursor,)).fetchone() or (
+        connection.execute(f"{row} ORDER BY first LIMIT 1").fetchone()
+    )
+    return at, max(0, last[2] - place)
 
 
 def used(connection: sqlite3.Connection) -> int:
@@ -97,20 +124,19 @@ def used(connection: sqlite3.Connection) -> int:
 
 
 def shed(connection: sqlite3.Connection, excess: int) -> int:
-    """Return the offset up to which events must go to free at least `excess` bytes of bodies."""
-    offset = 0
-    for first, n, length in connection.execute("SELECT first, n, length(body) FROM log ORDER BY first"):
-        offset = first + n
-        excess -= length
-        if excess <= 0:
-            break
-    return offset
+    """Return the offset up to which events must go to free at least `excess` bytes of bodies.
 
-
-def add_letters(connection: sqlite3.Connection, reader: str, letters: Sequence[Letter], at: float) -> None:
-    """Store letters of a reader."""
-    connection.executemany(
-        "INSERT INTO letter(reader, state, entity, at, attempts, reason, answer, event) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [(reader, x.state, x.entity, at, x.attempts, x.reason, x.answer, x.event) for x in letters],
-    )
+    Halves the range of offsets: `place` rises with them, and an index for it would cost each append.
+    """
+    low, end = connection.execute("SELECT min(first), max(first) FROM log").fetchone()
+    if low is None:
+        return 0
+    (begin,) = connection.execute(f"SELECT {_PLACE} FROM log WHERE first = ?", (low,)).fetchone()  # noqa: S608
+    row = f"SELECT first + CAST(n AS INTEGER), {_END} FROM log WHERE first <= ? ORDER BY first DESC LIMIT 1"  # noqa: S608
+    while low < end:
+        middle = (low + end) // 2
+        if connection.execute(row, (middle,)).fetchone()[1] - begin < excess:
+            low = middle + 1
+        else:
+            end = middle
+    return int(connection.execute(row, (low,)).fetchone()[0])

@@ -8,7 +8,17 @@ import msgspec
 
 from eventer.event import Outcome
 
-__all__ = ["ClusterRecord", "Entry", "Letter", "ReaderRecord", "Slice", "StreamKey", "StreamRecord"]
+__all__ = [
+    "ClusterRecord",
+    "Entry",
+    "Letter",
+    "ParkedLetter",
+    "ReaderRecord",
+    "Slice",
+    "StreamKey",
+    "StreamRecord",
+    "Trial",
+]
 
 
 class StreamKey(NamedTuple):
@@ -58,6 +68,17 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     appended: int = 0
 
 
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether an event may be killing the process: gone as soon as the reader's cursor moves."""
+
+    starts: int = 0
+    """Starts at this cursor with events waiting, since the last clean end."""
+    suspect: int | None = None
+    """Offset of the event whose attempt began and did not end."""
+    noted: int = 0
+    """How often that one was noted."""
+
+
 class ReaderRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Cursor and books of one reader; written whole by its only owner.
 
@@ -71,9 +92,13 @@ class ReaderRecord(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: dict[Outcome, int] = {}
     state: bytes | None = None
     """What the sink returned with the last settled send."""
+    trial: Trial = Trial()
 
     def moved(self, outcomes: dict[Outcome, int], state: bytes | None = None) -> ReaderRecord:
-        """Return the record after settling as many events as `outcomes` counts."""
+        """Return the record after settling; `outcomes` sums to the events that the cursor moves by.
+
+        A parked event that comes to its end counts as one parked less.
+        """
         total = dict(self.outcomes)
         for outcome, n in outcomes.items():
             if n:
@@ -87,18 +112,36 @@ class ReaderRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that could not be delivered, or a line that is no event; kept for a person."""
+    """An event that is kept though its reader has passed it, or a line that is no event."""
 
+    number: int
+    """Offset of the event in the log; of intake's letters, how many there were before."""
     state: Outcome
-    """`Outcome.DEAD` or `Outcome.PARKED`."""
+    """`Outcome.DEAD`: a person decides. `Outcome.PARKED`: delivered later, by itself."""
     reason: str
     """From the sink's closed set, or `undecodable`."""
     answer: str = ""
     """What was said about it, redacted."""
     entity: str = ""
+    destination: str = ""
+    """Which part of the far side it waits for."""
+    at: float
+    """When the event was appended, seconds since 1970."""
+    due: float | None = None
+    """When the window ends for which it is held back, seconds since 1970; None if it waits for the far side."""
     attempts: int = 1
     event: bytes
     """The encoded event, or the raw line."""
+
+
+class ParkedLetter(NamedTuple):
+    """What must be known of a parked letter while it waits; see `Letter`."""
+
+    number: int
+    entity: str
+    destination: str
+    at: float
+    due: float | None
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +153,14 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     """(number of events, wall-clock time of their append), in order; sums to len(lines)."""
     lost: int = 0
     """Events at `first` whose stored bytes are damaged. Then there are no lines."""
+
+    def appended(self, index: int) -> float:
+        """Return when the event with this index was appended, seconds since 1970."""
+        for count, at in self.rows:
+            if index < count:
+                return at
+            index -= count
+        raise IndexError(index)
 
     @property
     def end(self) -> int:

@@ -16,6 +16,8 @@ from typing import Final
 import msgspec
 
 from eventer.errors import Corrupt, DiskRefused, JournalError, Newer
+from eventer.event import Outcome
+from eventer.journal import letters, log
 from eventer.journal.codec import DICTIONARY, sealed, unsealed
 from eventer.journal.files import FILE
 from eventer.journal.ledger import Overlay, decode_facts
@@ -38,7 +40,7 @@ CREATE TABLE stream(
     UNIQUE(cluster, scope));
 CREATE TABLE log(
     first INTEGER PRIMARY KEY, n INTEGER NOT NULL, stream INTEGER NOT NULL, at REAL NOT NULL,
-    crc INTEGER NOT NULL, body BLOB NOT NULL);
+    place INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE delta(
     seq INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, crc INTEGER NOT NULL, facts BLOB NOT NULL);
 CREATE TABLE ledger(
@@ -46,8 +48,9 @@ CREATE TABLE ledger(
     count INTEGER NOT NULL, hash INTEGER NOT NULL, PRIMARY KEY(cluster, entity)) WITHOUT ROWID;
 CREATE TABLE reader(name TEXT PRIMARY KEY, record BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE letter(
-    id INTEGER PRIMARY KEY, reader TEXT NOT NULL, state TEXT NOT NULL, entity TEXT NOT NULL, at REAL NOT NULL,
-    due REAL, attempts INTEGER NOT NULL, reason TEXT NOT NULL, answer TEXT NOT NULL, event BLOB NOT NULL);
+    id INTEGER PRIMARY KEY, reader TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL,
+    entity TEXT NOT NULL, destination TEXT NOT NULL, at REAL NOT NULL, due REAL, attempts INTEGER NOT NULL,
+    reason TEXT NOT NULL, answer TEXT NOT NULL, crc INTEGER NOT NULL, event BLOB NOT NULL, UNIQUE(reader, number));
 CREATE INDEX letter_reader ON letter(reader, state);
 """
 
@@ -103,6 +106,9 @@ def connect(directory: Path) -> sqlite3.Connection:
     except FAILURES as error:
         raise translate(error) from error
     try:
+        if not path.stat().st_size:
+            # Lets `room` give free pages back to the disk. Only before the first page, and it writes.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-4096", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
     except FAILURES as error:
@@ -124,6 +130,8 @@ class State(msgspec.Struct):
     readers: dict[str, ReaderRecord]
     overlays: dict[StreamKey, Overlay]
     head: int
+    backlog: int = 0
+    """Bytes of bodies in the log."""
 
 
 def load(connection: sqlite3.Connection, *, known: bool = False) -> State:
@@ -199,6 +207,7 @@ def _load(connection: sqlite3.Connection, *, known: bool) -> State:
         state.head += state.streams[key].appended
     _check_books(connection, state)
     _load_deltas(connection, state)
+    state.backlog = log.waiting(connection)
     return state
 
 
@@ -247,7 +256,10 @@ def _check_books(connection: sqlite3.Connection, state: State) -> None:
     last = connection.execute("SELECT first, n FROM log ORDER BY first DESC LIMIT 1").fetchone()
     if last is not None and sum(last) != state.head:
         raise Corrupt(f"The log ends at {sum(last)}, its books at {state.head}.")
+    kept = letters.count(connection)
     for name, reader in state.readers.items():
+        if any(kept.get((name, each), 0) != reader.outcomes.get(each, 0) for each in (Outcome.DEAD, Outcome.PARKED)):
+            raise Corrupt(f"The letters of sink {name} are not those in its books.")
         if reader.cursor - reader.origin != sum(reader.outcomes.values()) or not (
             0 <= reader.origin <= reader.cursor <= state.head
         ):

@@ -39,6 +39,9 @@ class Writer:
         failed: told on the event loop of each commit that failed.
     """
 
+    _unanswered = 0
+    _answered = 0.0
+
     def __init__(self, connection: sqlite3.Connection, failed: Callable[[Exception], None]) -> None:
         self._connection = connection
         self._failed = failed
@@ -58,8 +61,16 @@ class Writer:
         The future raises JournalError when the commit failed; then nothing of it happened.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
+        if not self._unanswered:
+            self._answered = asyncio.get_running_loop().time()
+        self._unanswered += 1
         self._queue.put((operation, then, future))
         return future
+
+    @property
+    def silent(self) -> float:
+        """For how many seconds something has waited without any commit coming to its end."""
+        return asyncio.get_running_loop().time() - self._answered if self._unanswered > 0 else 0.0
 
     async def close(self) -> None:
         """Run what is queued, then end the thread."""
@@ -115,6 +126,8 @@ class Writer:
         return True
 
     def _resolve(self, results: list[tuple[_Waiting, Any]]) -> None:
+        self._unanswered -= len(results)
+        self._answered = asyncio.get_running_loop().time()
         if isinstance(results[0][1], Exception):
             self._failed(results[0][1])
         for (_, then, future), result in results:

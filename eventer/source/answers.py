@@ -15,16 +15,35 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from eventer.errors import Gone, Refused, SourceError
+from eventer.errors import Broken, Gone, Refused, SourceError
 from eventer.source.shapes import Status
 from eventer.text import escape, redact, shorten
 
-__all__ = ["date_of", "error_of", "failure_of", "words"]
+__all__ = ["Unreadable", "date_of", "error_of", "failure_of", "words"]
 
 RETRY_AFTER_CAP: Final = 3600.0
 """Seconds. A server that asks for more is answered by asking once an hour."""
 _ANSWER_CAP: Final = 500
 """Bytes of a server's own words that go into a message."""
+_EXCERPT: Final = 120
+"""Bytes of what cannot be read that are logged."""
+
+
+class Unreadable(Broken):
+    """An answer, or a line, that is none of Kubernetes'.
+
+    Its text may be that of an event, so it is not in the message, which health shows: only the log has it.
+    """
+
+    def __init__(self, message: str, body: bytes) -> None:
+        self.body = body
+        """How it begins."""
+        super().__init__(message)
+
+    @property
+    def excerpt(self) -> str:
+        """The first of it, for the log."""
+        return escape(redact(self.body[:_EXCERPT].decode("utf-8", "replace")))
 
 
 def error_of(status: Status, code: int | None = None, after: float | None = None) -> SourceError:

@@ -8,6 +8,7 @@ meanwhile overtaken our position, which no comparison of versions shows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -39,10 +40,18 @@ class Audit:
     """One audit of one stream. The stream reports what arrives meanwhile to `note`."""
 
     def __init__(
-        self, cluster: Cluster, path: str, target: Target, decoder: Decoder, settings: StreamSettings, clock: Clock
+        self,
+        cluster: Cluster,
+        path: str,
+        selection: Mapping[str, str],
+        target: Target,
+        decoder: Decoder,
+        settings: StreamSettings,
+        clock: Clock,
     ) -> None:
         self._cluster = cluster
         self._path = path
+        self._selection = dict(selection)
         self._target = target
         self._decoder = decoder
         self._settings = settings
@@ -68,7 +77,7 @@ class Audit:
         epoch = self._target.epoch
         if position is None:
             return findings
-        params = {"limit": str(self._settings.page)}
+        params = self._selection | {"limit": str(self._settings.page)}
         while True:
             answer = await self._cluster.get(self._path, params, accept=METADATA_ONLY, deadline=self._settings.deadline)
             listing = self._decoder.listing(answer.body)

@@ -67,6 +67,8 @@ class Reads:
     def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
         self._response = response
         self._idle = idle
+        self.date = date_of(response.headers)
+        """The server's clock when it answered, None where it tells none."""
 
     async def read(self) -> bytes:
         """Return what has arrived, at most 256 KiB; empty at a clean end.

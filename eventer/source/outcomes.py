@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from eventer.errors import Broken, Gone, JournalError, Refused, SourceError
+from eventer.source.answers import Unreadable
 from eventer.source.kube import Oversized, Stalled
 from eventer.source.lines import Oversize
 
@@ -55,12 +56,8 @@ class Torn(Broken):
     """A watch ended within a line."""
 
 
-class Garbled(Broken):
-    """A line came that is no watch line. `line` holds its beginning."""
-
-    def __init__(self, message: str, line: bytes) -> None:
-        self.line = line
-        super().__init__(message)
+class Garbled(Unreadable):
+    """A line came that is no watch line."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

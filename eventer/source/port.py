@@ -31,7 +31,7 @@ class Target(Protocol):
 
     @property
     def contact(self) -> float | None:
-        """Wall-clock time (seconds since 1970) of the last answer of the API, across restarts."""
+        """What `touch` was told last, across restarts."""
         ...
 
     async def take(self, arrivals: Arrivals) -> None:
@@ -51,8 +51,12 @@ class Target(Protocol):
         """
         ...
 
-    def touch(self) -> None:
-        """Note that the API has answered just now (a line, a page, a clean end of a watch)."""
+    def touch(self, at: float) -> None:
+        """Note that the API has answered just now (a line, a page, a clean end of a watch).
+
+        Args:
+            at: the server's time, seconds since 1970.
+        """
         ...
 
     async def raise_epoch(self) -> None:

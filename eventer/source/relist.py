@@ -11,19 +11,18 @@ version, silently missing what was created behind the cursor meanwhile. It is ne
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from eventer.clock import Clock
 from eventer.errors import Gone
-from eventer.event import Event, own_record
+from eventer.source.contact import Contact
 from eventer.source.kube import Cluster, Oversized
 from eventer.source.port import Target
 from eventer.source.settings import Start, StreamSettings, StreamStatus
 from eventer.source.wire import Decoder, Page
 
-__all__ = ["Relist", "gap_record"]
+__all__ = ["Relist"]
 
 PAGED_TRIES: Final = 2
 """Paged lists that may end in 410 before one list without pages is asked for, as client-go does."""
@@ -33,37 +32,38 @@ class Relist:
     """Lists one stream.
 
     Args:
-        cluster, path: what to list.
+        cluster, path, selection: what to list, and the parameters that select of it.
         target: who takes it.
         decoder: makes a decoder for the epoch as it is now.
         compare: told the list's version before anything of it is taken; raises the epoch on a rollback.
-        complete: called when everything but the end of the list is committed, before the position moves.
-        settings, status, clock: the stream's.
+        contact: told when everything but the end of the list is committed, before the position moves.
+        settings, status: the stream's.
     """
 
     def __init__(
         self,
         cluster: Cluster,
         path: str,
+        selection: Mapping[str, str],
         target: Target,
         *,
         decoder: Callable[[], Decoder],
         compare: Callable[[int], Awaitable[None]],
-        complete: Callable[[], Awaitable[None]],
+        contact: Contact,
         settings: StreamSettings,
         status: StreamStatus,
-        clock: Clock,
     ) -> None:
         self._cluster = cluster
         self._path = path
+        self._selection = dict(selection)
         self._target = target
         self._decoder = decoder
         self._compare = compare
-        self._complete = complete
+        self._contact = contact
         self._settings = settings
         self._status = status
-        self._clock = clock
         self._page = settings.page
+        self._partial = False
 
     async def run(self) -> int:
         """List everything; return how many items there were.
@@ -75,6 +75,7 @@ class Relist:
             JournalError: as `Target.take`.
         """
         first = self._target.position is None and self._target.contact is None
+        self._partial = bool(self._selection) and not first
         for _ in range(PAGED_TRIES):
             try:
                 return await self._list(self._page, first=first)
@@ -91,9 +92,10 @@ class Relist:
         seen_before: datetime | None = None
         decoder: Decoder | None = None
         version = items = 0
-        params = {} if limit is None else {"limit": str(limit)}
+        params = self._selection | ({} if limit is None else {"limit": str(limit)})
         while True:
             answer = await self._cluster.get(self._path, params, deadline=self._settings.deadline)
+            self._contact.heard(answer.date)
             if decoder is None:
                 decoder = self._decoder()
                 page = decoder.page(answer.body)
@@ -101,7 +103,7 @@ class Relist:
                 decoder = self._decoder()  # the epoch may have been raised by that
                 version = page.version
                 if first:
-                    seen_before = _seen_before(self._settings.start, answer.date or self._clock.now())
+                    seen_before = _seen_before(self._settings.start, self._contact.now())
             else:
                 page = decoder.page(answer.body)
             if page.version != version or target.epoch != decoder.epoch:
@@ -122,9 +124,10 @@ class Relist:
         for start in starts:
             arrivals = decoder.items(page.items[start : start + size])
             arrivals.seen_before = seen_before
+            arrivals.partial = self._partial
             if not page.more and start == starts[-1]:
                 await self._target.flush()
-                await self._complete()
+                await self._contact.listed()
                 arrivals.position = page.version
             self._status.poison += len(arrivals.poison)
             await self._target.take(arrivals)
@@ -136,16 +139,3 @@ def _seen_before(start: Start, now: datetime) -> datetime | None:
     if isinstance(start, timedelta):
         return now - start
     return datetime.max.replace(tzinfo=UTC)
-
-
-def gap_record(cluster: str, namespace: str | None, start: datetime, end: datetime, cause: str) -> Event:
-    """Make the record that says: between these times events may have come and gone unread."""
-    scope = f"the namespace {namespace}" if namespace is not None else "all namespaces"
-    message = (
-        f"From {start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC ({(end - start).total_seconds():.0f} s) no "
-        f"events of {scope} were read, longer than the cluster keeps them: those that expired meanwhile are lost. "
-        f"Cause: {cause}"
-    )
-    record = own_record(end, "GapWithoutContact", message, cluster=cluster)
-    record.first = start
-    return record

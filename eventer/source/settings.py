@@ -73,6 +73,9 @@ class StreamStatus:
         """Why it cannot go on without a person, in words; empty if it can."""
         self.last_error = ""
         self.last_line: float | None = None
+        self.last_event: float | None = None
+        self.lag = 0.0
+        """Seconds from the newest occurrence that the watch brought last to its coming, by two clocks."""
         self.ended: dict[Cause, int] = dict.fromkeys(Cause, 0)
         """Ends of connections by cause (watches and lists)."""
         self.watches = 0

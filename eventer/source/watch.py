@@ -17,8 +17,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 import structlog
@@ -26,15 +24,17 @@ import structlog
 from eventer.clock import Backoff, Clock
 from eventer.errors import JournalError, SourceError
 from eventer.event import Arrivals
-from eventer.source.audit import Audit
+from eventer.source.answers import Unreadable
+from eventer.source.audit import Audit, Findings
+from eventer.source.contact import Contact
 from eventer.source.kube import Cluster, Reads
 from eventer.source.lines import Lines
 from eventer.source.outcomes import Cause, Empty, Garbled, Torn, judge
 from eventer.source.port import Target
-from eventer.source.relist import Relist, gap_record
+from eventer.source.relist import Relist
+from eventer.source.schedule import AuditSchedule
 from eventer.source.settings import StreamSettings, StreamStatus
 from eventer.source.wire import Api, Decoder
-from eventer.text import escape
 
 __all__ = ["Stream"]
 
@@ -50,6 +50,7 @@ class Stream:
         labels: static labels on every event.
         namespace: the scope; None for all namespaces.
         api: which of the two API groups is read. They show the same objects: never read both.
+        selector: field selector with which the server is asked; empty for everything.
         target: who takes what arrives.
         clock: time.
         settings: numbers.
@@ -63,6 +64,7 @@ class Stream:
         labels: Mapping[str, str],
         namespace: str | None,
         api: Api,
+        selector: str = "",
         target: Target,
         clock: Clock,
         settings: StreamSettings | None = None,
@@ -73,28 +75,31 @@ class Stream:
         self._cluster = cluster
         self._cluster_name = cluster_name
         self._labels = dict(labels)
-        self._namespace = namespace
         self._api = api
+        self._selection = {"fieldSelector": selector} if selector else {}
         self._target = target
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self._log = log.bind(cluster=cluster_name, **({"namespace": namespace} if namespace is not None else {}))
+        where = {"cluster": cluster_name} | ({"namespace": namespace} if namespace is not None else {})
+        self._log = log.bind(**where)
         group = "/api/v1" if api == "core" else "/apis/events.k8s.io/v1"
         scope = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
         self._path = f"{group}{scope}/events"
         base, cap = settings.backoff
         self._backoff = Backoff(base, cap, clock=clock, rng=rng)
         self._patience = Backoff(base, settings.patience, clock=clock, rng=rng)
+        self._contact = Contact(target, where, settings, self.status, clock)
+        self._audits = AuditSchedule(self._audit, self._found, settings, self.status, clock, where)
         self._relist = Relist(
             cluster,
             self._path,
+            self._selection,
             target,
             decoder=self._decoder,
             compare=self._compare,
-            complete=self._listed,
+            contact=self._contact,
             settings=settings,
             status=self.status,
-            clock=clock,
         )
         self._must_list = False
         self._unsure = True
@@ -108,14 +113,8 @@ class Stream:
         """Cause for which the stream is down, as it was logged; empty while it is up."""
         self._last_up: float | None = None
         self._live: Reads | None = None
-        self._gap_told: float | None = None
-        """Last contact before the gap that was recorded last: a list that fails after it is tried again."""
         self._interrupted = False
         self._rolled_back = False
-        self._began = clock.now().timestamp()
-        self._audit: Audit | None = None
-        self._audit_task: asyncio.Task[None] | None = None
-        self._audit_due = clock.monotonic()
 
     async def run(self) -> None:
         """Stream for ever; cancel it to stop. Never raises SourceError or JournalError."""
@@ -128,10 +127,7 @@ class Stream:
                 if wait:
                     await self._clock.sleep(wait)
         finally:
-            if self._audit_task is not None:
-                self._audit_task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await self._audit_task
+            await self._audits.stop()
 
     async def _turn(self) -> float:
         """Do what must come before a watch, then watch once. Returns the seconds to wait after it."""
@@ -158,6 +154,7 @@ class Stream:
         lines = Lines()
         timeout = self._rng.randint(*settings.watch_timeout)
         params = {
+            **self._selection,
             "watch": "1",
             "resourceVersion": str(position),
             "allowWatchBookmarks": "true",
@@ -169,6 +166,7 @@ class Stream:
         timer: asyncio.TimerHandle | None = None
         async with self._cluster.watch(self._path, params, idle=timeout + settings.idle_margin) as reads:
             self._live = reads
+            self._contact.heard(reads.date)
             try:
                 if not self._down:
                     self._up()
@@ -195,7 +193,7 @@ class Stream:
         if lasted < settings.short and not moved:
             raise Empty("The watch ended at once and brought nothing.")
         await target.flush()
-        target.touch()
+        self._contact.touch()
         if lasted < timeout * 0.9:
             status.ended[Cause.EOF] += 1
             self._unsure = True
@@ -216,12 +214,17 @@ class Stream:
         target, status = self._target, self.status
         block = decoder.block(data)
         arrivals = block.arrivals
+        arrivals.partial = bool(self._selection)
         if block.lines:
             if self._down:
                 self._up()
-            if self._audit is not None:
-                self._audit.note(arrivals)
-            status.last_line = self._clock.now().timestamp()
+            self._audits.note(arrivals)
+            now = self._contact.now()
+            status.last_line = now.timestamp()
+            if arrivals.events:
+                # They come in the order of their writing, so the last one is the newest.
+                status.last_event = status.last_line
+                status.lag = max(0.0, (now - arrivals.events[-1].time).total_seconds())
             status.bookmarks += block.bookmarks
             status.poison += len(arrivals.poison)
             before = target.position
@@ -229,14 +232,13 @@ class Stream:
             # Contact is noted for what is committed only: while the disk refuses, time without contact
             # must go on counting, or a gap would pass unseen.
             if before is not None and before > start:
-                target.touch()
+                self._contact.touch()
             self._gones = 0
         if block.error is not None:
             raise block.error
         if block.garbage is not None:
             status.garbage += 1
-            words = escape(block.garbage[:120].decode("utf-8", "replace"))
-            raise Garbled(f"A line of the watch is none of Kubernetes': {words!r}", block.garbage)
+            raise Garbled("A line of the watch is none of Kubernetes'.", block.garbage)
         return arrivals.position is not None and arrivals.position != start
 
     async def _list(self) -> None:
@@ -248,37 +250,19 @@ class Stream:
             self._spoiled = (None, 0, b"")
             self.status.poison += 1
             await target.take(Arrivals(events=[], added=[], poison=[line], size=len(line)))
-        self._abandon_audit()
+        self._audits.abandon()
         items = await self._relist.run()
         self._must_list = False
         self._log.info("listed", items=items, position=target.position)
 
-    async def _listed(self) -> None:
-        """Note contact, and a gap if there was one, before the position of a list is stored.
-
-        A kill between the two repeats the gap record; the other way round it would never be written.
-        """
-        target, settings = self._target, self._settings
-        contact = target.contact
-        now = self._clock.now()
-        away = 0.0 if contact is None else now.timestamp() - contact
-        if contact is not None and contact != self._gap_told and away > settings.event_ttl * (1 - settings.gap_margin):
-            since = datetime.fromtimestamp(contact, UTC)
-            causes = ["Eventer was not running."] if contact < self._began else []
-            cause = " ".join([*causes, self.status.last_error]).strip()
-            await target.record(gap_record(self._cluster_name, self._namespace, since, now, cause))
-            self._gap_told = contact
-            self.status.gaps += 1
-            self.status.gap_seconds += away
-            self._log.warning("gap: events may have expired unread", since=since.isoformat(), cause=cause)
-        target.touch()
-
     async def _current(self) -> int:
         """Probe: the cluster's current version, by a quorum read of one item.
 
-        It is never used as a position: the watch may not have brought what lies before it.
+        It is never used as a position: the watch may not have brought what lies before it. It is asked
+        without selector: the version is that of all, and the server need not search for an item that matches.
         """
         answer = await self._cluster.get(self._path, {"limit": "1"}, deadline=self._settings.deadline)
+        self._contact.heard(answer.date)
         return self._decoder().page(answer.body).version
 
     async def _compare(self, current: int) -> None:
@@ -306,14 +290,12 @@ class Stream:
         now = self._clock.monotonic()
         if not status.connected:
             self._log.info("stream is up", position=self._target.position, after=self._down or "start")
-            if self._last_up is not None and now - self._last_up > self._settings.audit_after:
-                self._audit_due = now
+            if self._last_up is not None:
+                self._audits.after_outage(now - self._last_up)
         status.connected = True
         status.blocked = ""
         self._down = ""
-        if now >= self._audit_due and (self._audit_task is None or self._audit_task.done()):
-            self._audit_due = now + self._settings.audit_every
-            self._audit_task = asyncio.create_task(self._run_audit())
+        self._audits.begin()
 
     def _failed(self, error: SourceError | JournalError) -> float:
         """Note what failed; return the seconds until the next try."""
@@ -339,7 +321,8 @@ class Stream:
             self._spoil(error)
         if cause != self._down or verdict.blocked != status.blocked:
             level = self._log.error if verdict.blocked else self._log.warning
-            level("stream is down", cause=str(cause), reason=str(error))
+            seen = {"excerpt": error.excerpt} if isinstance(error, Unreadable) else {}
+            level("stream is down", cause=str(cause), reason=str(error), **seen)
         self._down = cause
         status.blocked = verdict.blocked
         backoff = self._patience if verdict.patient else self._backoff
@@ -349,35 +332,17 @@ class Stream:
         """Count unreadable lines at one position: after some of them the list goes around."""
         position, count, _ = self._spoiled
         count = count + 1 if position == self._target.position else 1
-        self._spoiled = (self._target.position, count, error.line if isinstance(error, Garbled) else b"")
+        self._spoiled = (self._target.position, count, error.body if isinstance(error, Garbled) else b"")
         if count >= self._settings.spoiled:
             self._must_list = True
 
-    def _abandon_audit(self) -> None:
-        """A list changes the ledger under an audit's hands; it begins anew after it."""
-        if self._audit_task is not None and not self._audit_task.done():
-            self._audit_task.cancel()
-            self._audit_due = self._clock.monotonic()
+    def _audit(self) -> Audit:
+        return Audit(
+            self._cluster, self._path, self._selection, self._target, self._decoder(), self._settings, self._clock
+        )
 
-    async def _run_audit(self) -> None:
-        status = self.status
-        self._audit = Audit(self._cluster, self._path, self._target, self._decoder(), self._settings, self._clock)
-        try:
-            findings = await self._audit.run()
-        except (SourceError, JournalError) as error:
-            status.audits_failed += 1
-            self._audit_due = self._clock.monotonic() + self._settings.audit_retry
-            self._log.info("audit failed, it will be tried again", reason=str(error))
-            return
-        finally:
-            self._audit = None
-        status.audits += 1
-        status.audit_missed += findings.missed
-        if not findings.missed and not findings.rolled_back:
-            return
-        if findings.missed:
-            self._log.warning("audit: objects exist that were never seen, listing", missed=findings.missed)
-        self._audit_due = self._clock.monotonic() + self._settings.audit_retry
+    def _found(self, findings: Findings) -> None:
+        """Close the watch for what an audit found; a list brings it in."""
         self._rolled_back = findings.rolled_back
         self._must_list = True
         if self._live is not None:

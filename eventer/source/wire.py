@@ -21,8 +21,8 @@ import msgspec
 from eventer.errors import Broken, SourceError
 from eventer.event import EPOCH_SHIFT, Arrivals, Event, Origin, problem_key, version_of
 from eventer.source import shapes
-from eventer.source.answers import error_of
-from eventer.text import escape, redact, shorten
+from eventer.source.answers import Unreadable, error_of
+from eventer.text import shorten
 
 __all__ = ["MESSAGE_CAP", "POISON_CAP", "Api", "Block", "Decoder", "Listing", "Page", "uid_of"]
 
@@ -182,7 +182,8 @@ class Decoder:
         """Decode the frame of one page of a list.
 
         Raises:
-            Broken: the body is no list, or its resourceVersion is no integer.
+            Unreadable: the body is no list.
+            Broken: its resourceVersion is no integer.
         """
         for data in _attempts(body):
             try:
@@ -191,7 +192,7 @@ class Decoder:
                 continue
             version, more = _frame(answer.metadata)
             return Page(version=version, more=more, items=answer.items or [])
-        raise Broken(f"The answer to a list is no list but begins with {_excerpt(body)}.")
+        raise Unreadable("The answer to a list is no list.", body[:POISON_CAP])
 
     def items(self, items: Sequence[msgspec.Raw]) -> Arrivals:
         """Decode items of a list. The position is left to the caller, who knows which page is the last."""
@@ -217,12 +218,13 @@ class Decoder:
         """Decode one page of a metadata-only list.
 
         Raises:
-            Broken: the body is no such list.
+            Unreadable: the body is no such list.
+            Broken: its resourceVersion is no integer.
         """
         try:
             answer = msgspec.json.decode(body, type=shapes.MetadataList)
         except _UNDECODABLE:
-            raise Broken(f"The answer to a metadata-only list is no list but begins with {_excerpt(body)}.") from None
+            raise Unreadable("The answer to a metadata-only list is no list.", body[:POISON_CAP]) from None
         version, more = _frame(answer.metadata)
         entries: list[tuple[str, int]] = []
         for item in answer.items or []:
@@ -339,7 +341,7 @@ def _stream_error(raw: bytes) -> SourceError:
             return error_of(msgspec.json.decode(data, type=shapes.ErrorLine).object)
         except _UNDECODABLE:
             continue
-    return Broken(f"The watch ended with an ERROR line that holds no Status: {_excerpt(raw)}.")
+    return Unreadable("The watch ended with an ERROR line that holds no Status.", raw[:POISON_CAP])
 
 
 def uid_of(body: bytes) -> str | None:
@@ -348,7 +350,3 @@ def uid_of(body: bytes) -> str | None:
         return _identity(msgspec.json.decode(body, type=shapes.Versioned).metadata)[0] or None
     except _UNDECODABLE:
         return None
-
-
-def _excerpt(data: bytes) -> str:
-    return repr(escape(redact(data[:80].decode("utf-8", "replace"))))

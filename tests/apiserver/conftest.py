@@ -31,6 +31,7 @@ class World:
         self.server = server
         self.cluster = cluster
         self.clock = FastClock()
+        server.now = self.clock.true
         self.tasks: list[asyncio.Task[None]] = []
         self.target = MemoryTarget(self.clock)
         self.status = StreamStatus()
@@ -60,7 +61,7 @@ class World:
             rng=random.Random(1),
         )
         if not audit:
-            stream._audit_due = LATER
+            stream._audits.due = LATER
         if target is self.target:
             self.status = stream.status
         self.tasks.append(asyncio.create_task(stream.run()))

@@ -153,7 +153,7 @@ async def test_start_with_a_duration_goes_by_the_server_s_clock(world) -> None:
 
     world.server.create("older", lastTimestamp=ago(minutes=50))
     world.server.create("younger", lastTimestamp=ago(minutes=10))
-    world.clock.advance(-7200)
+    world.clock.skew = -7200
     world.run(start=timedelta(minutes=30))
     await world.arrived("younger")
     assert world.target.names() == ["younger"]

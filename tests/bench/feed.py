@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -55,13 +56,15 @@ class Api:
     """An API server with an empty list, whose watch streams what was asked for.
 
     POST /load?n=N prepares N events; POST /flood streams them; POST /pace?n=N&rate=R streams N
-    events at R a second, each with the wall-clock time of its writing in its message.
+    events at R a second, each with the wall-clock time of its writing in its message. /requests counts
+    what came of a client, by kind. A watch ends at its `timeoutSeconds`.
     """
 
     def __init__(self) -> None:
         self.blocks: list[bytes] = []
         self.watchers: list[asyncio.StreamWriter] = []
         self.next = 0
+        self.requests: Counter[str] = Counter()
 
     def load(self, n: int) -> None:
         block, size = [], 0
@@ -99,14 +102,21 @@ class Api:
                 target = head.split(b" ", 2)[1].decode()
                 path, _, query = target.partition("?")
                 options = dict(item.partition("=")[::2] for item in query.split("&") if item)
-                if "watch" in options:
+                self.requests[kind_of(path, options, head)] += path.startswith("/api")
+                if options.get("watch") in {"1", "true"}:
                     writer.write(
                         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                     )
                     self.watchers.append(writer)
-                    await reader.read()
-                    self.watchers.remove(writer)
-                    return
+                    try:
+                        async with asyncio.timeout(float(options.get("timeoutSeconds", 3600))):
+                            await reader.read()
+                            return
+                    except TimeoutError:
+                        writer.write(b"0\r\n\r\n")
+                        continue
+                    finally:
+                        self.watchers.remove(writer)
                 body = b"ok"
                 if path == "/load":
                     self.load(int(options["n"]))
@@ -114,6 +124,8 @@ class Api:
                     await self.flood()
                 elif path == "/pace":
                     await self.pace(int(options["n"]), float(options["rate"]))
+                elif path == "/requests":
+                    body = msgspec.json.encode(+self.requests)
                 elif path.endswith("/events"):
                     body = b'{"kind":"EventList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}'
                 elif path.endswith("/kube-system"):
@@ -124,8 +136,17 @@ class Api:
                 )
 
 
+def kind_of(path: str, options: dict[str, str], head: bytes) -> str:
+    """Return what a request asks for, in one word."""
+    if options.get("watch") in {"1", "true"}:
+        return "watch"
+    if not path.endswith("/events"):
+        return "other"
+    return "audit" if b"PartialObjectMetadata" in head else "probe" if options.get("limit") == "1" else "list"
+
+
 class Receiver:
-    """Counts the events of JSON arrays, and collects how long each had been under way."""
+    """Counts the events of JSON arrays or single objects, and collects how long each had been under way."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -144,7 +165,7 @@ class Receiver:
                 at = head.index(b"content-length:") + 15
                 body = await reader.readexactly(int(head[at : head.index(b"\r\n", at)]))
                 now = time.time()
-                items = self.decoder.decode(body)
+                items = self.decoder.decode(body if body.startswith(b"[") else b"[%s]" % body)
                 self.n += len(items)
                 for item in items:
                     raw = bytes(item)

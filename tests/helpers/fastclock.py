@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 class FastClock:
     """Time that runs `speed` times as fast as real time, plus everything that was slept.
 
-    `slept` lists the sleeps, in seconds, in order.
+    `slept` lists the sleeps, in seconds, in order. `skew` is what the wall clock is wrong by, in seconds.
     """
 
     def __init__(self, speed: float = 1.0) -> None:
         self.speed = speed
         self.slept: list[float] = []
+        self.skew = 0.0
         self._offset = 0.0
         self._start = time.monotonic()
 
@@ -23,6 +24,10 @@ class FastClock:
         return (time.monotonic() - self._start) * self.speed + self._offset
 
     def now(self) -> datetime:
+        return self.true() + timedelta(seconds=self.skew)
+
+    def true(self) -> datetime:
+        """The time that it should show."""
         return datetime.now(UTC) + timedelta(seconds=self._offset)
 
     async def sleep(self, seconds: float) -> None:

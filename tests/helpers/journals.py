@@ -72,7 +72,8 @@ def killed(directory: Path, copy: Path) -> Path:
     """Return a copy of the files of an open journal: what kill -9 at this moment leaves behind."""
     copy.mkdir(mode=0o700, parents=True)
     for file in sorted(directory.iterdir()):
-        if not file.name.endswith("-shm"):  # not on the disk; the next process makes its own
+        # The one is not on the disk, the other holds nothing; the next process makes its own.
+        if not file.name.endswith("-shm") and file.name != "reserve":
             shutil.copy(file, copy / file.name)
     return copy
 
@@ -143,15 +144,18 @@ def balanced(directory: Path) -> None:
         assert books.letters.get((f"intake:{key.cluster}/{key.scope}", Outcome.DEAD), 0) == stream.poison
 
 
-def letter(event: Event) -> Letter:
-    """Make the dead letter of an event."""
+def letter(event: Event, number: int = 0) -> Letter:
+    """Make the dead letter of an event at this offset."""
     (line,) = encode_lines([event])
-    return Letter(state=Outcome.DEAD, reason="bad", entity=event.entity, event=line)
+    return Letter(number=number, state=Outcome.DEAD, reason="bad", entity=event.entity, at=1.0, event=line)
 
 
-def poisoned(n: int) -> list[Letter]:
-    """Make letters as intake does of lines that are no event."""
-    return [Letter(state=Outcome.DEAD, reason="undecodable", event=b"\xff\x00 %d" % i) for i in range(n)]
+def poisoned(n: int, first: int = 0) -> list[Letter]:
+    """Make letters as intake does of lines that are no event, after `first` others."""
+    return [
+        Letter(number=i, state=Outcome.DEAD, reason="undecodable", at=1.0, event=b"\xff\x00 %d" % i)
+        for i in range(first, first + n)
+    ]
 
 
 def stream_of(received: int, **changes: Any) -> StreamRecord:

@@ -13,13 +13,15 @@ from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.event import Outcome
 from eventer.journal import Journal
 from eventer.match import Rule
-from eventer.sink import Batch, BatchConfig, Sent, SinkConfig
-from eventer.values import Duration
+from eventer.sink import Batch, BatchConfig, ConcurrentSinkConfig, Sent, SinkConfig
+from eventer.values import Duration, Rate, Repeats
 
 __all__ = [
     "MemorySink",
+    "RoutedSink",
     "bad",
     "blocked",
+    "closed",
     "config",
     "hang",
     "lost_answer",
@@ -30,6 +32,7 @@ __all__ = [
     "retry",
     "running",
     "settled",
+    "slow",
 ]
 
 Answer = Callable[["MemorySink", Batch], Sent | Awaitable[Sent]]
@@ -124,7 +127,11 @@ class MemorySink:
         """Messages of Eventer's own records that were sent, by id."""
         self.closed = 0
         self.closing: BaseException | None = None
-        self._inside = False
+        self.overlap = 1
+        """How many sends may be under way at once."""
+        self.most = 0
+        """How many were."""
+        self._inside = 0
 
     def keep(self, these: Iterable[str]) -> None:
         self.arrived += these
@@ -157,21 +164,67 @@ class MemorySink:
 
     @contextlib.contextmanager
     def _alone(self) -> Any:
-        assert not self._inside, "two calls at once"
+        assert self._inside < self.overlap, "too many calls at once"
         assert not self.closed, "a call after close"
-        self._inside = True
+        self._inside += 1
+        self.most = max(self.most, self._inside)
         try:
             yield
         finally:
-            self._inside = False
+            self._inside -= 1
 
 
-def config(*rules: dict[str, Any], count: int = 500, age: float = 0, timeout: float = 15, **options: Any) -> SinkConfig:
-    return SinkConfig(
+class RoutedSink(MemorySink):
+    """Sends each event to the destination that its namespace names, and says so before."""
+
+    def destinations(self, batch: Batch) -> list[str]:
+        return [event.namespace for event in batch.events]
+
+
+def closed(*places: str, error: type[SinkError] = Retry) -> Answer:
+    """All arrive but those for these destinations, which are down."""
+
+    def answer(sink: MemorySink, batch: Batch) -> Sent:
+        down = {
+            i: error("down", reason="down", destination=event.namespace)
+            for i, event in enumerate(batch.events)
+            if event.namespace in places
+        }
+        sink.keep(name for i, name in enumerate(names(batch)) if i not in down)
+        return Sent(failed=down)
+
+    return answer
+
+
+def slow(seconds: float) -> Answer:
+    """The whole batch arrives, after a while."""
+
+    async def answer(sink: MemorySink, batch: Batch) -> Sent:
+        await asyncio.sleep(seconds)
+        sink.keep(names(batch))
+        return Sent()
+
+    return answer
+
+
+def config(
+    *rules: dict[str, Any],
+    count: int = 500,
+    age: float = 0,
+    timeout: float = 15,
+    in_flight: int = 1,
+    repeats: str = "all",
+    limit: str = "",
+    **options: Any,
+) -> ConcurrentSinkConfig:
+    return ConcurrentSinkConfig(
         kind="memory",
         match=[Rule.parse(rule) for rule in rules],
         batch=BatchConfig(count=count, age=Duration(age), **options),
         timeout=Duration(timeout),
+        in_flight=in_flight,
+        repeats=Repeats.parse(repeats),
+        limit=Rate.parse(limit) if limit else None,
     )
 
 

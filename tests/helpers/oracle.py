@@ -192,6 +192,8 @@ class Books:
                         books.intake.setdefault(stream, {})[labels["outcome"]] = value
                     case "eventer_reader_events_total":
                         books.readers.setdefault(labels["sink"], {})[labels["outcome"]] = value
+                    case "eventer_reader_kept_events":
+                        books.readers.setdefault(labels["sink"], {})[labels["state"]] = value
                     case "eventer_letters":
                         books.letters.setdefault(labels["sink"], {})[labels["state"]] = value
                     case "eventer_journal_head":

@@ -78,8 +78,8 @@ class MemoryTarget:
     async def flush(self) -> None:
         pass
 
-    def touch(self) -> None:
-        self.contact = self.clock.now().timestamp()
+    def touch(self, at: float) -> None:
+        self.contact = at
 
     async def raise_epoch(self) -> None:
         self.epoch += 1

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 METRICS = [ROOT / "eventer/control/metrics.py", ROOT / "eventer/observe/metrics.py"]
-LOG_CALLS = {"debug", "info", "warning", "error", "log", "level"}
+LEVELS = {"debug", "info", "warning", "error"}
 
 
 def metric_names() -> set[str]:
@@ -28,18 +28,21 @@ def metric_names() -> set[str]:
     }
 
 
+def is_log_call(function: ast.expr) -> bool:
+    """Whether it is a method of a logger, or one of those under another name (`level = log.error if ...`)."""
+    if isinstance(function, ast.Attribute) and function.attr in LEVELS:
+        owner = function.value
+        return getattr(owner, "id", None) == "log" or getattr(owner, "attr", None) == "_log"
+    return isinstance(function, ast.Name) and function.id in {"log", "level"}
+
+
 def log_lines() -> Iterator[str]:
-    """What is logged, as the literals of all calls of a logger."""
+    """What is logged: the first arguments of all calls of a logger, which must be literals."""
     for path in [*(ROOT / "eventer").rglob("*.py"), *(ROOT / "sinks").rglob("*.py")]:
-        text = path.read_text(encoding="utf-8")
-        if "structlog.get_logger" not in text:
-            continue
-        for node in ast.walk(ast.parse(text)):
-            if not isinstance(node, ast.Call) or not node.args:
-                continue
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            first = node.args[0]
-            if name in LOG_CALLS and isinstance(first, ast.Constant) and isinstance(first.value, str):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and is_log_call(node.func):
+                first = node.args[0]
+                assert isinstance(first, ast.Constant), f"{path}:{node.lineno}: write the words of a log line here"
                 yield first.value
 
 

@@ -119,7 +119,7 @@ async def test_the_time_of_contact_is_written_once_a_minute_and_with_each_append
         saved = []
         for _ in range(30):
             await asyncio.sleep(10)
-            intake.touch()
+            intake.touch(journal._clock.now().timestamp())
             await asyncio.sleep(module.FLUSH_AFTER + 0.1)
             assert intake.contact is not None
             saved.append(journal.stream(KEY).contact)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import errno
+import threading
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -10,6 +13,8 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from eventer import failpoint
+from eventer.delivery.breaker import State
 from eventer.delivery.runner import Health
 from eventer.demo.apiserver import ApiServer
 from eventer.event import Outcome
@@ -17,7 +22,7 @@ from eventer.journal import StreamKey
 from eventer.observe.metrics import SEND_SECONDS
 from eventer.source.outcomes import Cause
 from tests.helpers.farside import Answer, FarSide
-from tests.helpers.inprocess import Life, Site
+from tests.helpers.inprocess import Life, Site, StillClock
 from tests.helpers.oracle import Books
 from tests.helpers.until import until
 
@@ -50,8 +55,13 @@ def families(text: str) -> dict[str, Metric]:
     return {family.name: family for family in found}
 
 
-def values(text: str, name: str) -> Iterator[float]:
-    return (s.value for family in families(text).values() for s in family.samples if s.name == name)
+def values(text: str, name: str, **labels: str) -> list[float]:
+    return [
+        s.value
+        for family in families(text).values()
+        for s in family.samples
+        if s.name == name and labels.items() <= s.labels.items()
+    ]
 
 
 def no_uid(server: ApiServer, name: str) -> None:
@@ -125,6 +135,111 @@ async def test_the_books_balance_at_every_scrape(site: Site, server: ApiServer) 
     assert heads == sorted(heads)
 
 
+class Gate:
+    """Holds each commit between the disk and the memory, which then differ."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.reached = threading.Event()
+        self._go = threading.Semaphore(0)
+
+    def hit(self, name: str) -> None:
+        if self.closed and name == "journal.committed":
+            self.reached.set()
+            self._go.acquire()
+
+    def let_one_pass(self) -> None:
+        self.reached.clear()
+        self._go.release()
+
+    def open(self) -> None:
+        self.closed = False
+        self._go.release()
+
+
+async def test_one_scrape_is_of_one_moment(site: Site, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    monkeypatch.setattr(failpoint, "hit", gate.hit)
+    async with FarSide() as far:
+        far.answer = Answer(400)
+        site.document["sinks"]["picky"] = {"kind": "webhook", "url": far.url}
+        async with site.running() as life:
+            gate.closed = True
+            try:
+                server.create("refused")
+                dead = 0
+                while not dead:
+                    await until(gate.reached.is_set, "a commit that nobody knows of")
+                    books = Books.from_metrics(await scrape(life))
+                    assert books.faults() == []
+                    dead = books.letters.get("picky", {}).get("dead", 0)
+                    known = life.journal.readers["picky"].outcomes.get(Outcome.DEAD, 0)
+                    gate.let_one_pass()
+            finally:
+                gate.open()
+            assert (dead, known) == (1, 0)  # the page was ahead of the memory, as a whole
+
+
+async def test_a_disk_that_cannot_be_read_does_not_hide_the_rest(
+    site: Site, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str) -> None:
+        if name == "journal.read":
+            raise OSError(errno.EIO, "no")
+
+    server.create("first")
+    async with site.running() as life:
+        await life.settled("out")
+        monkeypatch.setattr(failpoint, "hit", refuse)
+        text = await scrape(life)
+        monkeypatch.undo()
+    books = Books.from_metrics(text)
+    assert books.faults() == []
+    assert books.outcome("out", "delivered") == 1
+    assert values(text, "eventer_sink_oldest_pending_seconds") == []  # unknown, and not nothing
+
+
+async def test_what_waits_is_told_with_its_age_and_bytes(site: Site, server: ApiServer) -> None:
+    site.add_dead_sink("dead")
+    server.create("first")
+    clock = StillClock()
+    async with site.running(clock) as life:
+        await life.settled("out")
+        clock.advance(100.0)
+        server.create("second")
+        await until(lambda: life.journal.readers["out"].cursor == 2, "the second one")
+        clock.advance(20.0)
+        text = await scrape(life)
+        assert values(text, "eventer_sink_oldest_pending_seconds", sink="dead") == [pytest.approx(120.0, abs=5.0)]
+        assert values(text, "eventer_sink_oldest_pending_seconds", sink="out") == [0]
+        assert values(text, "eventer_reader_pending", sink="dead") == [2]
+        assert values(text, "eventer_reader_pending_bytes", sink="out") == [0]
+        (size,) = values(text, "eventer_reader_pending_bytes", sink="dead")
+        assert size == values(text, "eventer_journal_backlog_bytes")[0] > 0
+
+
+async def test_times_of_the_watch_and_how_far_it_lags(site: Site, server: ApiServer) -> None:
+    clock = StillClock()
+    async with site.running(clock) as life:
+        text = await scrape(life)
+        assert values(text, "eventer_watch_last_event_timestamp_seconds") == []
+        (contact,) = values(text, "eventer_watch_last_contact_timestamp_seconds")
+        assert contact == pytest.approx(clock.now().timestamp(), abs=5.0)
+        clock.advance(1000.0)
+        stamp = (clock.now() - timedelta(seconds=90)).astimezone(UTC)
+        server.create("late", lastTimestamp=stamp.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        await life.settled("out")
+        await until(lambda: life.journal.head == 1, "the Event")
+        text = await scrape(life)
+        (at,) = values(text, "eventer_watch_last_event_timestamp_seconds")
+        assert datetime.fromtimestamp(at, UTC) == pytest.approx(clock.now(), abs=timedelta(seconds=5))
+        assert values(text, "eventer_watch_last_line_timestamp_seconds") == [at]
+        assert values(text, "eventer_watch_lag_seconds") == [pytest.approx(90.0, abs=5.0)]
+        server.create("ahead", lastTimestamp=(clock.now() + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        await until(lambda: life.journal.head == 2, "the Event of a clock that is ahead")
+        assert values(await scrape(life), "eventer_watch_lag_seconds") == [0.0]
+
+
 async def test_labels_are_of_closed_sets_and_hold_no_word_of_an_event(site: Site, server: ApiServer) -> None:
     SEND_SECONDS.clear()  # other daemons of this process had sinks of other names
     site.add_dead_sink("dead")
@@ -155,7 +270,7 @@ async def test_labels_are_of_closed_sets_and_hold_no_word_of_an_event(site: Site
         "scope": {"own", "events"},
         "sink": {"out", "dead", "intake:prod/events"},
         "outcome": {*Outcome, "received", "poison", "seen", "filtered", "appended"},
-        "state": {*Outcome, *Health},
+        "state": {*Outcome, *Health, *State},
         "cause": set(Cause),
     }
     for family in families(many).values():
@@ -173,8 +288,9 @@ async def test_a_cluster_that_cannot_be_reached_still_has_metrics(site: Site, se
     async with site.running(watching=False) as life:
         await until(lambda: life.view.waiting, "the refused connection")
         text = await scrape(life)
-    assert list(values(text, "eventer_journal_head")) == [0]
-    assert list(values(text, "eventer_watch_connected")) == []
+    assert values(text, "eventer_journal_head") == [0]
+    assert values(text, "eventer_watch_connected") == []
+    assert values(text, "eventer_streams_missing") == [1]
 
 
 async def test_the_watch_and_the_sink_are_shown_as_they_are(site: Site, server: ApiServer) -> None:
@@ -184,14 +300,21 @@ async def test_the_watch_and_the_sink_are_shown_as_they_are(site: Site, server: 
         await site.has("first")
         await until(lambda: life.view.runners["dead"].status.error, "the dead sink to be found dead")
         text = await scrape(life)
-        assert list(values(text, "eventer_watch_connected")) == [1]
-        assert list(values(text, "eventer_watch_position")) == [server.store.version]
+        assert values(text, "eventer_watch_connected") == [1]
+        assert values(text, "eventer_watch_position") == [server.store.version]
         states = families(text)["eventer_sink_state"].samples
         now = {s.labels["sink"]: s.labels["state"] for s in states if s.value}
         assert now["out"] == "ok"
         assert now["dead"] in {"retrying", "blocked"}
+        assert values(text, "eventer_streams_missing") == [0]
+        assert values(text, "eventer_sink_breaker", sink="out", state="closed") == [1]
+        assert values(text, "eventer_sink_breaker", sink="dead", state="open") == [1]
+        assert values(text, "eventer_sink_breaker_transitions_total", sink="dead", state="open")[0] >= 1
+        assert values(text, "eventer_sink_breaker_transitions_total", sink="dead", state="closed") == [0]
+        assert values(text, "eventer_sink_in_flight", sink="out") == [0]
+        assert values(text, "eventer_sink_last_success_timestamp_seconds", sink="dead") == []
         assert len([s for s in states if s.value]) == 2  # one state each
         await server.stop()
         await until(lambda: not next(iter(life.view.streams.values())).status.connected, "the watch to be down")
         text = await scrape(life)
-        assert list(values(text, "eventer_watch_connected")) == [0]
+        assert values(text, "eventer_watch_connected") == [0]

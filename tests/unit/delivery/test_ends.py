@@ -207,14 +207,14 @@ async def test_a_disk_that_cannot_be_read_stops_the_runner_for_a_while_and_not_f
     sink.opening = [retry(10)]
     async with opened(tmp_path) as journal, running(journal, sink) as runner:
         journal._ring._capacity = 1
-        good, journal._read_connection = journal._read_connection, _Refusing()
+        good, journal._reader._connection = journal._reader._connection, _Refusing()
         try:
             await asyncio.gather(*(journal.record(own_record(BEGIN, "GapDamaged", f"{n}")) for n in range(3)))
             await asyncio.sleep(30)  # only the last is in the ring, so the first cannot be read
             assert not sink.sent
             assert (runner.status.health, runner.status.reason) == (Health.RETRYING, "disk")
         finally:
-            journal._read_connection = good
+            journal._reader._connection = good
         await settled(journal, 3)
         assert list(sink.own.values()) == ["0", "1", "2"]
         assert runner.status.health is Health.OK
@@ -234,7 +234,7 @@ async def test_damage_ends_the_runner_so_that_the_daemon_can_begin_anew(tmp_path
         runner = Runner("memory", sink, config(), journal, journal._clock, max_age=60)
         await runner.begin()
         task = asyncio.create_task(runner.run())
-        journal._connection.execute("DROP TABLE reader")
+        journal._writer._connection.execute("DROP TABLE reader")
         for number in range(2):
             await append(journal, numbered(number))
             await asyncio.sleep(1)

@@ -18,12 +18,15 @@ from eventer.event import Outcome, decode_lines
 from tests.helpers.journals import append, balanced, everything, failing, killed, numbered, opened
 from tests.helpers.memory_sink import (
     MemorySink,
+    RoutedSink,
     bad,
     blocked,
+    closed,
     config,
     hang,
     lost_answer,
     ok,
+    outcomes,
     partly,
     rejected,
     retry,
@@ -50,9 +53,10 @@ ANSWERS = st.one_of(
     st.builds(RuntimeError),
     st.builds(asyncio.CancelledError),
 )
+PLACES = st.lists(st.sampled_from(["n0", "n1"]), min_size=1, max_size=2)
 LIVES = st.lists(
     st.tuples(
-        st.lists(ANSWERS, max_size=10),
+        st.lists(ANSWERS | st.builds(lambda places: closed(*places), PLACES), max_size=10),
         st.sampled_from(["stop", "kill", "cancel"]),
         st.floats(0, 20),
         st.integers(0, 3),
@@ -71,21 +75,51 @@ LIVES = st.lists(
 def test_at_least_once_in_order_and_one_outcome_each(
     lives: list[Any], count: int, rules: list[Any], appends: list[int]
 ) -> None:
+    _run(lives, config(*rules, count=count, timeout=5), appends)
+
+
+@given(
+    lives=LIVES,
+    count=st.sampled_from([1, 3, 500]),
+    rules=st.sampled_from([[], [{"name": "/[02468]$/"}]]),
+    appends=st.lists(st.integers(1, 6), max_size=8),
+    in_flight=st.sampled_from([1, 2, 5]),
+    repeats=st.sampled_from(["all", "7s", "changes"]),
+    limit=st.sampled_from(["", "30/m"]),
+    kind=st.sampled_from([MemorySink, RoutedSink]),
+)
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_same_with_everything_that_parks_and_overlaps(
+    lives: list[Any],
+    count: int,
+    rules: list[Any],
+    appends: list[int],
+    in_flight: int,
+    repeats: str,
+    limit: str,
+    kind: type[MemorySink],
+) -> None:
+    options = config(*rules, count=count, timeout=5, in_flight=in_flight, repeats=repeats, limit=limit)
+    _run(lives, options, appends, kind)
+
+
+def _run(lives: list[Any], options: Any, appends: list[int], kind: type[MemorySink] = MemorySink) -> None:
     with (
         tempfile.TemporaryDirectory() as root,
         capture_logs(),
         asyncio.Runner(loop_factory=VirtualLoop) as runner,
     ):
-        runner.run(_live(Path(root), lives, config(*rules, count=count, timeout=5), appends))
+        runner.run(_live(Path(root), lives, options, appends, kind))
 
 
-async def _live(root: Path, lives: list[Any], options: Any, appends: list[int]) -> None:
+async def _live(root: Path, lives: list[Any], options: Any, appends: list[int], kind: type[MemorySink]) -> None:
     clock = LoopClock()
     directory = root / "0"
     arrived: list[str] = []
     left = list(range(EVENTS))
     for number, (script, end, seconds, refusals) in enumerate([*lives, ([], "stop", 0.0, 0)]):
-        sink = MemorySink(*script)
+        sink = kind(*script)
+        sink.overlap = options.in_flight
         last = number == len(lives)
         async with opened(directory, clock) as journal:
             assert journal.quarantined is None
@@ -95,13 +129,15 @@ async def _live(root: Path, lives: list[Any], options: Any, appends: list[int]) 
                     n = appends.pop(0) if appends else 4
                     now, left = left[:n], left[n:]
                     for each in now:  # a few entities, each with several states
-                        await append(journal, numbered(each, entity=f"e{each % ENTITIES}"))
+                        await append(journal, numbered(each, entity=f"e{each % ENTITIES}", namespace=f"n{each % ENTITIES % 2}"))
                     if not last:
                         break
                 with failing(times=refusals):
                     await asyncio.sleep(seconds)
                 if last:
                     await settled(journal, EVENTS)
+                    while outcomes(journal)[Outcome.PARKED]:
+                        await asyncio.sleep(1)
                 keeping.cancel()
                 if end == "kill":
                     directory = killed(directory, root / f"{number + 1}")
@@ -124,7 +160,13 @@ async def _check(journal: Any, arrived: list[str], options: Any) -> None:
     assert len(dead) == len(set(dead)) == record.outcomes.get(Outcome.DEAD, 0)
     # At least once: what was wanted arrived, or is a dead letter.
     wanted = [name for name in NAMES if not options.match or any(rule.open["name"](name) for rule in options.match)]
-    assert set(wanted) <= set(arrived) | set(dead)
+    if record.outcomes.get(Outcome.COALESCED, 0):
+        assert options.repeats.window is not None
+        for entity in range(ENTITIES):  # the latest of each always arrives
+            newest = [name for name in NAMES[entity::ENTITIES] if name in wanted][-1:]
+            assert set(newest) <= set(arrived) | set(dead)
+    else:
+        assert set(wanted) <= set(arrived) | set(dead)
     assert set(arrived) | set(dead) <= set(wanted)
     assert record.outcomes.get(Outcome.UNMATCHED, 0) == EVENTS - len(wanted)
     # In order for each entity: whatever was repeated, what arrived last is the newest.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from eventer.delivery.parts import Parts, checked
 from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.event import Event, Origin, Outcome, encode_lines
+from eventer.journal import Letter
 from eventer.sink import Sent
 
 
@@ -26,6 +29,20 @@ def lines(n: int) -> list[bytes]:
             for i in range(n)
         ]
     )  # fmt: skip
+
+
+def letter(index: int, state: Outcome, error: SinkError) -> Letter:
+    return Letter(
+        number=index, state=state, reason=error.reason, destination=error.destination, at=1.0, event=lines(40)[index]
+    )
+
+
+def parts_of(n: int, wanted: list[int], lanes: int = 1, bury: Any = lambda _: None) -> Parts:
+    """Make the parts of a read of `n` events of which these are wanted."""
+    parts = Parts(lines(n), letter, bury)
+    parts.decide_all(Outcome.UNMATCHED, but=wanted)
+    parts.send(wanted, lanes)
+    return parts
 
 
 class FarSide:
@@ -66,19 +83,20 @@ def test_every_event_gets_one_outcome_and_only_bad_ones_are_buried(picked, known
     indexes = sorted(wanted)
     poison = {all_lines[i] for i in bad}
     far = FarSide(poison, {all_lines[i] for i in known if i < n}, per_item, list(moods))
-    parts = Parts(all_lines, indexes)
+    parts = parts_of(n, indexes)
     outcomes: Counter[Outcome] = Counter()
     buried: list[bytes] = []
     for _ in range(20 * n + len(moods)):
         if not indexes or parts.done:
             break
-        result = far.answer(list(parts.next().lines))
-        failure = parts.judge(result)
+        ((lane, batch),) = parts.next()
+        result = far.answer(list(batch.lines))
+        failures = parts.judge(lane, result)
         if isinstance(result, Retry | Blocked):
-            assert failure is result
-        decided, letters = parts.decided()
-        outcomes += decided
-        buried += [letter.event for letter in letters]
+            assert failures == [result]
+        decided = parts.decided()
+        outcomes += decided.outcomes
+        buried += [letter.event for letter in decided.letters]
     if not indexes:
         return
     assert parts.done
@@ -92,30 +110,78 @@ def test_every_event_gets_one_outcome_and_only_bad_ones_are_buried(picked, known
 
 
 def test_what_is_decided_is_told_as_soon_as_nothing_before_it_is_open() -> None:
-    parts = Parts(lines(4), [0, 1, 3])
-    parts.judge(Sent(failed={1: Retry("later", reason="busy")}))
-    assert parts.decided() == (Counter({Outcome.DELIVERED: 1}), [])
-    assert parts.decided() == (Counter(), [])
-    assert list(parts.next().lines) == lines(4)[1:2]
-    parts.judge(Sent())
-    assert parts.decided() == (Counter({Outcome.DELIVERED: 2, Outcome.UNMATCHED: 1}), [])
+    parts = parts_of(4, [0, 1, 3])
+    parts.judge(0, Sent(failed={1: Retry("later", reason="busy")}))
+    assert parts.decided().outcomes == {Outcome.DELIVERED: 1}
+    assert parts.decided().outcomes == {}
+    ((_, batch),) = parts.next()
+    assert list(batch.lines) == lines(4)[1:2]
+    parts.judge(0, Sent())
+    assert parts.decided().outcomes == {Outcome.DELIVERED: 2, Outcome.UNMATCHED: 1}
     assert parts.done
 
 
-def test_a_blocked_item_weighs_more_than_one_that_may_go_later() -> None:
-    parts = Parts(lines(2), [0, 1])
-    failure = parts.judge(Sent(failed={0: Blocked("no", reason="denied"), 1: Retry("later", reason="busy")}))
-    assert isinstance(failure, Blocked)
+def test_an_item_that_failed_with_a_destination_is_parked_and_the_others_go_on() -> None:
+    parts = parts_of(3, [0, 1, 2])
+    error = Blocked("no such topic", reason="unknown_topic", destination="audit")
+    assert parts.judge(0, Sent(failed={1: error})) == [error]
+    assert parts.done
+    decided = parts.decided()
+    assert decided.outcomes == {Outcome.DELIVERED: 2, Outcome.PARKED: 1}
+    assert [(each.number, each.state, each.destination) for each in decided.letters] == [(1, Outcome.PARKED, "audit")]
+
+
+def test_what_may_not_be_buried_is_kept_to_be_sent() -> None:
+    instead = Blocked("too many", reason="bad")
+    parts = parts_of(2, [0, 1], bury=lambda _: instead)
+    assert parts.judge(0, Sent(failed={1: Rejected("bad", reason="bad")})) == [instead]
+    assert parts.decided().outcomes == {Outcome.DELIVERED: 1}
+    assert parts.judge(0, Rejected("bad", reason="bad")) == [instead]
+    assert not parts.done
+    parts.judge(0, Sent())
+    assert parts.decided().outcomes == {Outcome.DELIVERED: 1}
+
+
+@given(st.integers(1, 40), st.integers(1, 8))
+def test_lanes_share_out_all_events_and_no_entity(n: int, lanes: int) -> None:
+    """Entities of `lines` differ; those of two events with one entity must be in one lane."""
+    pair = lines(n) * 2
+    parts = Parts(pair, letter, lambda _: None)
+    parts.send(range(2 * n), lanes)
+    sent = parts.next(lanes)
+    assert len(sent) <= lanes
+    assert sorted(line for _, batch in sent for line in batch.lines) == sorted(pair)
+    entities = [{event.entity for event in batch.events} for _, batch in sent]
+    assert sum(map(len, entities)) == n
+    for lane, _ in sent:
+        parts.judge(lane, Sent())
+    assert parts.done
+    assert parts.decided().outcomes == {Outcome.DELIVERED: 2 * n}
+
+
+def test_a_probe_is_one_event_with_nothing_of_its_entity_before_it() -> None:
+    pair = lines(3) * 2
+    for seed in range(20):
+        parts = Parts(pair, letter, lambda _: None)
+        parts.send(range(6))
+        parts.single_out(Random(seed))
+        ((_, batch),) = parts.next()
+        assert next(iter(batch.lines)) in pair[:3] and len(batch) == 1
+        parts.judge(0, Retry("later", reason="busy"))
+        parts.single_out(Random(seed + 1))
+        while not parts.done:
+            parts.judge(0, Sent())
+        assert parts.decided().outcomes == {Outcome.DELIVERED: 6}
 
 
 def test_what_is_given_up_is_only_what_nothing_was_decided_on() -> None:
-    parts = Parts(lines(5), [0, 1, 2, 4])
-    parts.judge(Sent(failed={0: Retry("later", reason="busy"), 3: Retry("later", reason="busy")}))
-    assert parts.decided() == (Counter(), [])
+    parts = parts_of(5, [0, 1, 2, 4])
+    parts.judge(0, Sent(failed={0: Retry("later", reason="busy"), 3: Retry("later", reason="busy")}))
+    assert parts.decided().outcomes == {}
     assert parts.give_up(4, Outcome.EXPIRED) == 1
-    decided, _ = parts.decided()
-    assert decided == Counter({Outcome.EXPIRED: 1, Outcome.DELIVERED: 2, Outcome.UNMATCHED: 1})
-    assert list(parts.next().lines) == lines(5)[4:]
+    assert parts.decided().outcomes == {Outcome.EXPIRED: 1, Outcome.DELIVERED: 2, Outcome.UNMATCHED: 1}
+    ((_, batch),) = parts.next()
+    assert list(batch.lines) == lines(5)[4:]
 
 
 @pytest.mark.parametrize(

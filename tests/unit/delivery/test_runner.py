@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from eventer.delivery.runner import RETRY_AFTER_MOST, SLACK, Health
+from eventer.delivery.breaker import RETRY_AFTER_MOST
+from eventer.delivery.runner import Health
+from eventer.delivery.sender import SLACK
 from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.event import Outcome, decode_lines
 from eventer.journal import Journal, StreamKey, read_books

@@ -110,7 +110,7 @@ PAGE: dict[str, Any] = {
     'eventer_reader_cursor{sink="s"}': 5,
     'eventer_reader_pending{sink="s"}': 1,
     'eventer_reader_events_total{sink="s",outcome="delivered"}': 4,
-    'eventer_reader_events_total{sink="s",outcome="dead"}': 1,
+    'eventer_reader_kept_events{sink="s",state="dead"}': 1,
     'eventer_letters{sink="s",state="dead"}': 1,
     'eventer_letters{sink="s",state="parked"}': 0,
 }
@@ -130,9 +130,10 @@ def test_balanced_books() -> None:
     assert books(cursor=6, pending=0, delivered=5).settled
 
 
-@pytest.mark.parametrize("key", ["received", "filtered", "head", "cursor", "pending", "delivered", "state_dead"])
+@pytest.mark.parametrize("key", ["received", "filtered", "head", "cursor", "pending", "delivered", "kept", "letters"])
 def test_each_term_of_the_books_is_checked(key: str) -> None:
-    changed = {'state="dead' if key == "state_dead" else key: 9}
+    keys = {"kept": "reader_kept", "letters": 'letters{sink="s",state="dead"'}
+    changed = {keys.get(key, key): 9}
     assert books(**changed).faults() != []
 
 

@@ -82,7 +82,7 @@ class Past:
             self.moments.append(Moment.of(journal))
             if number % 5 == 0:
                 reader = journal.readers["ahead"].moved({Outcome.DELIVERED: 6, Outcome.DEAD: 1}, b"state")
-                await journal.settle("ahead", reader, [letter(events[0])])
+                await journal.settle("ahead", reader, [letter(events[0], reader.cursor - 1)])
                 self.moments.append(Moment.of(journal))
 
 

@@ -99,7 +99,7 @@ async def test_everything_is_readable_by_its_owner_alone(tmp_path: Path) -> None
             modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()}
     finally:
         os.umask(before)
-    assert modes == dict.fromkeys(["lock", "journal.db", "journal.db-wal", "journal.db-shm"], 0o600)
+    assert modes == dict.fromkeys(["lock", "journal.db", "journal.db-wal", "journal.db-shm", "reserve"], 0o600)
 
 
 def test_a_directory_that_cannot_be_made_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def _execute(directory: Path, *statements: str) -> None:
         "DELETE FROM stream",
         "DELETE FROM log WHERE first = 10",
         "UPDATE log SET n = 'many' WHERE first = 10",
-        "INSERT INTO log SELECT 12, n, stream, at, crc, body FROM log WHERE first = 10",
+        "INSERT INTO log SELECT 12, n, stream, at, place, crc, body FROM log WHERE first = 10",
         "DELETE FROM log",
     ],
 )

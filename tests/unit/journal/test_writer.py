@@ -188,7 +188,7 @@ async def test_it_outlives_a_loop_that_is_gone(tmp_path: Path) -> None:
 async def test_another_program_that_writes_is_waited_out_and_is_no_damage(tmp_path: Path) -> None:
     async with opened(tmp_path) as journal:
         await append(journal, numbered(1))
-        journal._connection.execute("PRAGMA busy_timeout=1")
+        journal._writer._connection.execute("PRAGMA busy_timeout=1")
         other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DiskRefused, match="Another program holds the journal"):

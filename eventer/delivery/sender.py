@@ -1,0 +1,122 @@
+"""One send: its deadline, its limit, its numbers, and what an exception of a sink means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from eventer import failpoint
+from eventer.clock import Clock
+from eventer.delivery.parts import checked
+from eventer.errors import Retry, SinkError
+from eventer.observe.metrics import SEND_SECONDS
+from eventer.sink import Batch, Sent, Sink
+
+__all__ = ["SLACK", "Health", "Sender", "Status"]
+
+SLACK: Final = 1.0
+"""Seconds beyond its time-out after which a sink is cancelled: it knows better words for what it
+was waiting for, and may return what it has sent already."""
+
+
+class Health(StrEnum):
+    """State of a sink, as people see it."""
+
+    OPENING = "opening"
+    OK = "ok"
+    RETRYING = "retrying"
+    BLOCKED = "blocked"
+    STOPPED = "stopped"
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """What a runner shows of itself."""
+
+    health: Health = Health.OPENING
+    error: str = ""
+    """Last failure in words; empty while all is well."""
+    reason: str = ""
+    attempts: Counter[str] = msgspec.field(default_factory=Counter)
+    """Sends by result: `sent`, or `<class>:<reason>` of the failure."""
+    last_success: float | None = None
+    """Monotonic time."""
+    beat: float = 0.0
+    """Monotonic time of the loop's last progress."""
+    oldest: float | None = None
+    """Wall-clock time at which the oldest event in hand was appended; None with nothing in hand."""
+    in_flight: int = 0
+    """Sends under way."""
+    parked: int = 0
+    """Events that wait for a part of the far side, or for the end of a window of repeats."""
+
+
+class Sender:
+    """Calls a sink so that nothing it does can end the runner."""
+
+    def __init__(self, sink: Sink, name: str, timeout: float, clock: Clock, status: Status, log: Any) -> None:
+        self._sink = sink
+        self._timeout = timeout
+        self._clock = clock
+        self._status = status
+        self._log = log
+        self._seconds = SEND_SECONDS.labels(sink=name)
+
+    async def open(self, state: bytes | None) -> bytes | SinkError | None:
+        """Open the sink; a failure is returned."""
+        try:
+            async with asyncio.timeout(self._timeout + SLACK):
+                opened: object = await self._sink.open(state)
+            if not isinstance(opened, bytes | None):
+                raise TypeError(f"open returned {type(opened).__name__}, no bytes")
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - classified
+            return self._classify(error)
+        return opened
+
+    async def close(self) -> None:
+        """Close the sink. The books are closed by now, so a failure is only told."""
+        try:
+            async with asyncio.timeout(self._timeout + SLACK):
+                await self._sink.close()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - only told
+            self._log.warning("sink did not close", error=str(self._classify(error)))
+
+    async def send(self, batch: Batch) -> Sent | SinkError:
+        """Send once; whatever happens is returned, and counted in the status."""
+        status = self._status
+        began = self._clock.monotonic()
+        failpoint.hit("delivery.send")
+        result: Sent | SinkError
+        status.in_flight += 1
+        try:
+            async with asyncio.timeout(self._timeout + SLACK):
+                answer: object = await self._sink.send(batch)
+            result = checked(answer, len(batch))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - nothing that a sink raises ends the loop
+            result = self._classify(error)
+        finally:
+            status.in_flight -= 1
+        failpoint.hit("delivery.sent")
+        now = status.beat = self._clock.monotonic()
+        self._seconds.observe(now - began)
+        if isinstance(result, Sent):
+            status.attempts["sent"] += 1
+            if len(result.failed) < len(batch):
+                status.last_success = now
+        else:
+            status.attempts[f"{type(result).__name__.lower()}:{result.reason}"] += 1
+        return result
+
+    def _classify(self, error: Exception | asyncio.CancelledError) -> SinkError:
+        if isinstance(error, SinkError):
+            return error
+        if isinstance(error, TimeoutError):
+            return Retry(f"No answer within {self._timeout:g} s.", reason="timeout")
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error  # it is us who are cancelled, not something within the sink
+        self._log.error("unexpected error in a sink; this is a bug", exc_info=error)
+        return Retry(f"Unexpected {type(error).__name__} in the sink.", reason="unexpected")

@@ -1,0 +1,79 @@
+"""Letting go of what must not wait any longer, and telling it: exact in the books, once in a gap record."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import Any, Final
+
+from eventer.clock import Clock
+from eventer.errors import JournalError
+from eventer.event import Outcome, own_record
+from eventer.journal import Journal, Slice
+
+__all__ = ["SHED_READ", "TOLD_EVERY", "Shedding"]
+
+SHED_READ: Final = 5_000
+"""Events in one read while letting go of a backlog."""
+TOLD_EVERY: Final = 10.0
+"""Seconds between two gap records while letting go: exact counts are in the books at all times."""
+
+
+class Shedding:
+    """What one sink let go of: by the operator's `state.max_age` and `state.max_size`, or by damage."""
+
+    def __init__(self, name: str, journal: Journal, clock: Clock, max_age: float, log: Any) -> None:
+        self._name = name
+        self._journal = journal
+        self._clock = clock
+        self._max_age = max_age
+        self._log = log
+        self._shed: Counter[Outcome] = Counter()
+        self._told = clock.monotonic()
+
+    @property
+    def oldest(self) -> float:
+        """Time of append, in seconds since 1970, before which events are too old."""
+        return self._clock.now().timestamp() - self._max_age
+
+    def over(self, cursor: int) -> bool:
+        """Whether the journal has no room for what waits from this offset on."""
+        return cursor < self._journal.shed_to
+
+    def due(self, piece: Slice) -> tuple[int, Outcome]:
+        """How many events at the beginning must not wait any longer, and what becomes of them."""
+        over = min(self._journal.shed_to - piece.first, len(piece.lines))
+        if over > 0:
+            return over, Outcome.DROPPED
+        limit = self.oldest
+        old = itertools.takewhile(lambda row: row[1] < limit, piece.rows)
+        return sum(count for count, _ in old), Outcome.EXPIRED
+
+    def note(self, outcome: Outcome, n: int) -> None:
+        """Count what was let go, to be told."""
+        if n:
+            self._shed[outcome] += n
+
+    @property
+    def untold(self) -> bool:
+        """Whether something was let go that no record tells yet."""
+        return bool(self._shed)
+
+    async def tell(self, *, now: bool = True) -> None:
+        """Say in the log and in a gap record what was let go since the last time.
+
+        Args:
+            now: also if the last one was a moment ago.
+        """
+        if not self._shed or not (now or self._clock.monotonic() - self._told >= TOLD_EVERY):
+            return
+        why = {Outcome.EXPIRED: "older than state.max_age", Outcome.DROPPED: "over state.max_size, or damaged"}
+        parts = [f"{n} events {outcome} ({why[outcome]})" for outcome, n in sorted(self._shed.items())]
+        message = f"Sink {self._name} was too far behind: {', '.join(parts)}."
+        try:
+            await self._journal.record(own_record(self._clock.now(), "GapBacklog", message))
+        except JournalError:
+            return  # kept in the counter, told with the next one
+        self._log.warning("events let go", **{str(outcome): n for outcome, n in self._shed.items()})
+        self._shed.clear()
+        self._told = self._clock.monotonic()
