@@ -316,6 +316,13 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     log: Log = msgspec.field(default_factory=Log)
     """Eventer's own log."""
 
+    def __post_init__(self) -> None:
+        """Refuse windows of repeats at whose end the event would be too old."""
+        for name, sink in self.sinks.items():
+            if sink.repeats.window is not None and sink.repeats.window >= self.state.max_age:
+                message = "the window of repeats is not shorter than state.max_age, so what it holds back would expire"
+                raise _fault(f"sinks.{name}.repeats", message, "write a shorter one, for example 5m")
+
 
 _LEAST_STATE: Final = 16 << 20
 """Bytes. The database's own pages, its write-ahead log and one batch per sink fit in half of it."""

@@ -107,6 +107,7 @@ class Journal:
             finally:
                 journal._reader.close()
                 begun.connection.close()
+                begun.room.end()
 
     async def close(self) -> None:
         """Commit what is queued and stop the writer."""
@@ -400,4 +401,4 @@ class Journal:
             self.damaged.set()
         elif isinstance(error, DiskRefused):
             self._room.refuse(str(error))
-            self._reader.run_unattended(self._room.release)
+            self._reader.run_unattended(self._room.yield_reserve)

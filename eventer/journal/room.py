@@ -1,17 +1,18 @@
 """Room on a full disk, so that what has been delivered can still be settled and told.
 
 A commit needs room even where it only moves a cursor: the write-ahead log grows until it is copied into
-the database, and the copy may make the database longer. So a file of `RESERVE` bytes lies beside it. When
-the disk refuses, the file is given up and no stream may append; sinks go on, their cursors move, gap
-records are written. What they have passed becomes free *within* the database, which is then made shorter,
-so that a disk which holds nothing but the journal comes free by itself. Streams may append again when the
-file is there in full, with something beyond it.
+the database, and the copy may make the database longer. So the log gets the blocks of its usual length at
+the start, and a file `reserve` holds what the next copy may need. When the disk refuses, the reserve is
+given up for a copy at once, and no stream may append. Sinks go on, their cursors move, gap records are
+written, all in blocks that the journal owns. What sinks have passed becomes free *within* the database,
+which is then made shorter: a disk that holds nothing but the journal comes free by itself. Streams append
+again when log and reserve are whole, with something beyond.
 
-It is a promise of the file system, not a certainty: another program may take the room that was given up,
-and on a file system that writes every block to a new place (btrfs, ZFS) a rewrite needs room as well.
+It is a promise of the file system, not a certainty: another program may take the reserve in the moment in
+which it is given up, and where every block is written to a new place (btrfs, ZFS) a rewrite needs room too.
 
-A disk that fails or has become read-only is met in the same way, for who knows what it will take next:
-nothing new until a commit has worked, and everything that is owed to the past.
+A disk that fails or has become read-only is met in the same way, for who knows what it takes next: nothing
+new until a commit has worked, and everything that is owed to the past.
 """
 
 from __future__ import annotations
@@ -27,31 +28,34 @@ from typing import Any, Final
 import structlog
 
 from eventer.errors import DiskRefused
+from eventer.journal import files
 from eventer.journal.ledger import Submit
 
 __all__ = ["Room", "probe"]
 
-FILE: Final = "reserve"
-RESERVE: Final = 8 << 20
-"""Bytes: a write-ahead log of its usual length (1,000 pages of 4 KiB), and as much of the database."""
-BEYOND: Final = 4 << 20
-"""Bytes that must be free beside the reserve before streams append again, or they would stop again at once."""
-SHRINK: Final = 500
-"""Free pages given back in one transaction: 2 MiB, because moving a page needs room in the log."""
+LOG: Final = 6 << 20
+"""Bytes of blocks for the write-ahead log: 1,000 pages of 4 KiB, after which it is copied, and the commit
+that made it so long."""
+RESERVE: Final = 4 << 20
+"""Bytes by which a copy may make the database longer: what the log holds."""
+BEYOND: Final = 2 << 20
+"""Bytes that must be free besides before streams append again, or they would stop again at once."""
+SHRINK: Final = 200
+"""Free pages given back in one transaction: moving each takes room in the log."""
 
 FULL: Final = (
     "The disk under the state directory is full. Sinks go on; reading goes on when "
     f"{RESERVE + BEYOND >> 20} MiB are free."
 )
 
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 Read = Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]
 log = structlog.get_logger()
 
 
 class Room:
-    """Whether streams may append, and the reserve of one state directory.
+    """Whether streams may append, and the blocks kept in one state directory.
 
     Args:
         directory: the state directory, locked.
@@ -61,31 +65,43 @@ class Room:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / FILE
+        self._reserve = directory / "reserve"
+        self._log = directory / f"{files.FILE}-wal"
         self.refused = ""
 
     def begin(self) -> None:
-        """Make the reserve at a start.
+        """Take the room at a start, when the database is open.
 
         Raises:
             OSError: the disk refuses, and not for want of room.
         """
-        if not self._hold(0):
+        self.release()
+        if not self._take(0):
             self.refuse(FULL)
 
+    def end(self) -> None:
+        """Keep the room for the next start, when the database is closed and its log removed."""
+        with contextlib.suppress(OSError):
+            _allocate(self._reserve, LOG + RESERVE)
+
     def refuse(self, why: str) -> None:
-        """Note that the disk has refused. Whoever notes it lets `release` run in a thread."""
+        """Note that the disk has refused. Whoever notes it lets `yield_reserve` run in a thread."""
         if not self.refused:
             log.error("disk refuses, reading is paused", reason=why)
         self.refused = why
 
-    def release(self, connection: sqlite3.Connection | None = None) -> None:
-        """Give the reserve up, and copy the write-ahead log into the database while there is room for that."""
+    def release(self) -> None:
+        """Give the reserve up."""
         with contextlib.suppress(OSError):
-            os.truncate(self._path, 0)
-        if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            os.truncate(self._reserve, 0)
+
+    def yield_reserve(self, connection: sqlite3.Connection) -> None:
+        """Use the reserve to copy the write-ahead log into the database, and keep what is left of it."""
+        self.release()
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        with contextlib.suppress(OSError):
+            any(_allocate(self._reserve, RESERVE >> n) for n in range(4))
 
     async def regain(self, read: Read, submit: Submit) -> None:
         """Try to take writes again; with too little room, make the database shorter by what is free in it.
@@ -105,24 +121,37 @@ class Room:
         log.warning("disk takes writes again, reading goes on")
 
     def _again(self, connection: sqlite3.Connection) -> bool:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return self._hold(BEYOND)
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return self._take(BEYOND)
 
-    def _hold(self, beyond: int) -> bool:
-        """Make the reserve, or keep it; False, and none of it, if there is no room for it and `beyond`."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # Unlike a look at the free blocks, this knows of quotas and of blocks kept for root.
-            os.posix_fallocate(fd, 0, RESERVE + beyond)
-            os.ftruncate(fd, RESERVE)
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise
-            os.ftruncate(fd, 0)
+    def _take(self, beyond: int) -> bool:
+        if not _allocate(self._log, LOG):
             return False
-        finally:
-            os.close(fd)
+        kept = self._reserve.stat().st_size if self._reserve.exists() else 0
+        if not _allocate(self._reserve, RESERVE + beyond):
+            os.truncate(self._reserve, kept)  # or what it has would be given away with each try
+            return False
+        os.truncate(self._reserve, RESERVE)
         return True
+
+
+def _allocate(path: Path, size: int) -> bool:
+    """Give a file blocks up to a size; False if there is no room. What it holds is not touched.
+
+    A log with zeros at its end is a log: it ends where a checksum does not fit
+    (https://www.sqlite.org/fileformat2.html#the_write_ahead_log). Unlike a look at the free blocks,
+    this knows of quotas and of blocks that are kept for root.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _shrink(connection: sqlite3.Connection) -> bool:

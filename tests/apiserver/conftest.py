@@ -42,6 +42,7 @@ class World:
         *,
         namespace: str | None = None,
         api: Api = "core",
+        selector: str = "",
         audit: bool = False,
         **settings: Any,
     ) -> StreamStatus:
@@ -55,6 +56,7 @@ class World:
             labels={},
             namespace=namespace,
             api=api,
+            selector=selector,
             target=target,
             clock=self.clock,
             settings=StreamSettings(**settings),

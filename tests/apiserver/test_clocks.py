@@ -41,7 +41,7 @@ def odd_stamps(clock: FastClock) -> dict[str, dict[str, object]]:
 # -- our own clock
 
 
-@pytest.mark.parametrize("jump", [TWO_HOURS, -TWO_HOURS, SINCE_1970])
+@pytest.mark.parametrize("jump", [TWO_HOURS, -TWO_HOURS, SINCE_1970], ids=["ahead", "back", "1970"])
 async def test_w37_a_jump_of_the_wall_clock_is_no_gap(world, jump: float) -> None:
     world.server.create("before")
     world.run(event_ttl=3600)
@@ -61,7 +61,7 @@ async def test_w37_a_jump_of_the_wall_clock_is_no_gap(world, jump: float) -> Non
     assert Counter(world.target.names()) == Counter(["before", "after", "missed"])
 
 
-@pytest.mark.parametrize("jump", [TWO_HOURS, -TWO_HOURS, SINCE_1970])
+@pytest.mark.parametrize("jump", [TWO_HOURS, -TWO_HOURS, SINCE_1970], ids=["ahead", "back", "1970"])
 async def test_w37_a_gap_is_told_whatever_our_clock_says(world, jump: float) -> None:
     world.run(event_ttl=3600)
     await world.watching()
@@ -79,7 +79,7 @@ async def test_w37_a_gap_is_told_whatever_our_clock_says(world, jump: float) -> 
     assert abs(world.status.gap_seconds - TWO_HOURS) < 60
 
 
-@pytest.mark.parametrize("jump", [TWO_HOURS, SINCE_1970])
+@pytest.mark.parametrize("jump", [TWO_HOURS, SINCE_1970], ids=["ahead", "1970"])
 async def test_w37_a_clock_that_is_set_right_between_two_lives_makes_no_gap(world, jump: float) -> None:
     world.clock.skew = jump
     world.run(event_ttl=3600)
@@ -120,7 +120,7 @@ async def test_w37_no_timer_goes_by_the_wall_clock(world) -> None:
     await until(lambda: world.status.audits == 2)
 
 
-@pytest.mark.parametrize("jump", [TWO_HOURS, -TWO_HOURS, -SINCE_1970])
+@pytest.mark.parametrize("jump", [TWO_HOURS, -TWO_HOURS, -SINCE_1970], ids=["ahead", "back", "1970"])
 async def test_w37_the_whole_daemon_loses_and_repeats_nothing(tmp_path: Path, server, jump: float) -> None:
     """Started in the past, or in 1970, where `jump` is the way from there to the present."""
     site = Site(tmp_path, server)

@@ -149,7 +149,7 @@ class Receiver:
     """Counts the events of JSON arrays or single objects, and collects how long each had been under way."""
 
     def __init__(self) -> None:
-        self.n = 0
+        self.n = self.requests = 0
         self.delays: list[float] = []
         self.decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -158,7 +158,7 @@ class Receiver:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 if head.startswith(b"get"):
-                    body = msgspec.json.encode({"n": self.n, "delays": self.delays})
+                    body = msgspec.json.encode({"n": self.n, "requests": self.requests, "delays": self.delays})
                     self.delays = []
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
                     continue
@@ -167,6 +167,7 @@ class Receiver:
                 now = time.time()
                 items = self.decoder.decode(body if body.startswith(b"[") else b"[%s]" % body)
                 self.n += len(items)
+                self.requests += 1
                 for item in items:
                     raw = bytes(item)
                     mark = raw.find(b" t=")

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from tests.bench.load import paced
-from tests.bench.rig import Bench, cpu, free_port, memory, say, sinks_of
+from tests.bench.rig import Bench, cpu, memory, say, sinks_of
+from tests.helpers.process import free_port
 
 RATE = 1_000
 

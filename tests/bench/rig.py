@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,21 +16,23 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.helpers.process import free_port
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 ENV = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def start(*args: object) -> subprocess.Popen[str]:
     """Start one of our scripts, whose standard output is read."""
     return subprocess.Popen([sys.executable, *map(str, args)], env=ENV, text=True, stdout=subprocess.PIPE)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a process, if it still runs, and close what it wrote to."""
+    with process:
+        process.kill()
 
 
 def cpu(pid: int) -> float:
@@ -41,7 +42,7 @@ def cpu(pid: int) -> float:
 
 
 def memory(pid: int, field: str = "VmRSS") -> float:
-    """MiB resident now (VmRSS) or at most (VmHWM)."""
+    """MiB resident now (VmRSS), at most (VmHWM), or of these what no file backs (RssAnon)."""
     for row in Path(f"/proc/{pid}/status").read_text().splitlines():
         if row.startswith(field):
             return int(row.split()[1]) / 1024
@@ -54,6 +55,7 @@ class Bench:
     def __init__(self) -> None:
         self.dir = Path(tempfile.mkdtemp(prefix="eventer-bench-"))
         self.api_port, self.hook_port = free_port(), free_port()
+        self.daemons: list[subprocess.Popen[str]] = []
         self.hook = start(HERE / "feed.py", "receiver", self.hook_port)
         self.api = self._api()
         self.kubeconfig = self.dir / "kubeconfig"
@@ -85,8 +87,7 @@ class Bench:
 
     def fresh(self) -> None:
         """A new API server: its events begin anew."""
-        self.api.kill()
-        self.api.wait()
+        end(self.api)
         self.api = self._api()
 
     def ask(self, path: str) -> bytes:
@@ -101,9 +102,8 @@ class Bench:
         return answer
 
     def close(self) -> None:
-        for process in (self.api, self.hook):
-            process.kill()
-            process.wait()
+        for process in (self.api, self.hook, *self.daemons):
+            end(process)
         shutil.rmtree(self.dir)
 
     def baseline(self, n: int) -> tuple[float, float]:
@@ -115,7 +115,7 @@ class Bench:
         reader.stdout.readline()
         self.ask("/flood")
         seconds, wall = map(float, reader.stdout.readline().split())
-        reader.wait()
+        end(reader)
         return seconds / n * 1e6, n / wall
 
     def requests(self) -> dict[str, int]:
@@ -168,6 +168,7 @@ class Daemon:
         if limits:
             self.argv = ["prlimit", *limits, "--", *self.argv]
         self.tree = tree
+        self._all = bench.daemons
         self.start()
 
     def start(self) -> None:
@@ -176,8 +177,9 @@ class Daemon:
         # The null device is also what the sink `stdout` writes to.
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                list(map(str, self.argv)), env=env, cwd=self.tree, stdout=subprocess.DEVNULL, stderr=log
+                list(map(str, self.argv)), env=env, cwd=self.tree, text=True, stdout=subprocess.DEVNULL, stderr=log
             )
+        self._all.append(self.process)
         self.until(lambda: self.metric("eventer_watch_connected") == 1)
 
     def until(self, condition: Callable[[], bool]) -> None:
@@ -189,9 +191,14 @@ class Daemon:
             assert self.process.poll() is None, f"the daemon ended:\n{self.log.read_text()}"
             time.sleep(0.1)  # each look costs the daemon a millisecond and a half
 
+    def metrics(self) -> str:
+        """Return the page of metrics."""
+        text: str = urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60).read().decode()
+        return text
+
     def metric(self, name: str) -> float:
         """Sum of a metric over its labels."""
-        text = urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60).read().decode()
+        text = self.metrics()
         return sum(
             float(row.rsplit(" ", 1)[1]) for row in text.splitlines() if re.match(rf"{re.escape(name)}[{{ ,]", row)
         )
@@ -213,10 +220,14 @@ class Daemon:
         """User and system seconds so far."""
         return cpu(self.process.pid)
 
+    def end(self) -> int:
+        """End it in order, and return its exit code."""
+        self.process.terminate()
+        return self.process.wait()
+
     def stop(self) -> None:
         """End it in order, and remove what it made."""
-        self.process.terminate()
-        self.process.wait()
+        self.end()
         shutil.rmtree(self.dir)
 
 

@@ -49,6 +49,35 @@ async def test_s23_shutdown_with_dead_sink(plane: ControlPlane, daemons: MakeDae
         await end_well(daemon, truth, exact=True)
 
 
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+async def test_s24_a_second_signal_ends_the_drain_at_once(
+    plane: ControlPlane, daemons: MakeDaemon, second: signal.Signals
+) -> None:
+    """S24. SIGTERM with a sink that hangs, and before its time-out a second one, or SIGKILL."""
+    namespace = f"s24-{second.name.lower()}"
+    await plane.namespace(namespace)
+    writer = Writer(plane.api, seed=24, namespaces=(namespace,))
+    async with Receiver() as receiver:
+        receiver.answering.clear()
+        daemon = daemons(sources=[source(plane, namespaces=[namespace])])
+        daemon.config["sinks"]["hook"] = webhook(receiver.url, batch={"count": 50}, timeout="1h")
+        await daemon.start()
+        await write(writer, 200)
+        await settled(writer.truth, daemon.sights)
+        await until(lambda: receiver.requests > 0, "a request")
+        daemon.child.signal(signal.SIGTERM)
+        await until(lambda: any(line.get("event") == "stopping" for line in daemon.log()), "the drain")
+        daemon.child.signal(second)
+        assert await daemon.child.ended(DEADLINE) != 0
+        assert daemon.journal().faults() == []
+        receiver.answering.set()
+        await daemon.start()
+        truth = await truth_of(plane, writer, namespace)
+        verdict = await settled(truth, lambda: receiver.sights, exact=True)
+        assert verdict.faults(repeats=50 * receiver.requests) == []
+        await end_well(daemon, truth, exact=True)
+
+
 async def test_ctrl_c_and_start_again_under_writes(plane: ControlPlane, daemons: MakeDaemon) -> None:
     """What a new user tries first: nothing missing, nothing twice in the file."""
     await plane.namespace("ctrl-c")

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from eventer.values import Duration, Secret, Size
+from eventer.values import Duration, Rate, Repeats, Secret, Size
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,30 @@ def test_secrets_are_equal_by_value() -> None:
     assert Secret.literal("a") != Secret.literal("b")
     assert Secret.literal("a") != "a"
     assert len({Secret.literal("a"), Secret.literal("a")}) == 1
+
+
+@pytest.mark.parametrize(("text", "count", "seconds"), [("20/m", 20, 60), ("1/s", 1, 1), ("999999/h", 999_999, 3600)])
+def test_a_rate_is_read_and_written_back(text, count, seconds):
+    rate = Rate.parse(text)
+    assert (rate.count, rate.seconds, str(rate)) == (count, seconds, text)
+
+
+@pytest.mark.parametrize("text", ["", "20", "20/", "/m", "0/m", "-1/m", "1.5/m", "20/d", "20 / m", "1000000/s", "٣/m"])
+def test_what_is_no_rate_is_refused(text):
+    with pytest.raises(ValueError, match="is no rate; write a number per"):
+        Rate.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "window", "changes", "back"),
+    [("all", None, False, "all"), ("changes", None, True, "changes"), ("5m", 300, False, "300s")],
+)
+def test_what_to_do_with_repeats_is_read_and_written_back(text, window, changes, back):
+    repeats = Repeats.parse(text)
+    assert (repeats.window, repeats.changes, str(repeats)) == (window, changes, back)
+
+
+@pytest.mark.parametrize("text", ["", "none", "0s", "5", "-5m", "All"])
+def test_what_says_nothing_of_repeats_is_refused(text):
+    with pytest.raises(ValueError, match="says nothing of repeats; write all, changes"):
+        Repeats.parse(text)

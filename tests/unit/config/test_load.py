@@ -88,6 +88,8 @@ def test_everything_that_is_written_arrives(write):
                 from: oldest
                 batch: {count: 10, bytes: 64KiB, age: 1s}
                 timeout: 3s
+                repeats: 5m
+                limit: 20/m
                 match: [{type: Warning}]
             state: {path: s, max_size: 64MiB, max_age: 1h}
             server: {listen: "[::1]:9"}
@@ -112,6 +114,7 @@ def test_everything_that_is_written_arrives(write):
     assert sink.layout == {"a": [1, 1.5, True, None, "text"]}
     assert (sink.wait, sink.room, sink.start, sink.timeout) == (0.25, 4096, "oldest", 3)
     assert (sink.batch.count, sink.batch.bytes, sink.batch.age) == (10, 65_536, 1)
+    assert (sink.repeats.window, sink.limit.count, sink.limit.seconds) == (300, 20, 60)
     assert sink.match[0].matches(make_event(type="Warning"))
     assert (config.state.path, config.state.max_size, config.state.max_age) == ("s", 64 << 20, 3600)
     assert config.server.listen == Listen(host="::1", port=9)
@@ -244,6 +247,14 @@ WHOLE = [
     (GOOD_SOURCE + GOOD_SINK + "server: {listen: '[x]:80'}\n", 3, 18, "server.listen", "is no address", ""),
     (GOOD_SOURCE + GOOD_SINK + "log: {level: warn}\n", 3, 14, "log.level", "got warn", "did you mean warning?"),
     (GOOD_SOURCE + GOOD_SINK + "log: {format: text}\n", 3, 15, "log.format", "expected console or json, got text", ""),
+    (
+        GOOD_SOURCE + "sinks: {a: {kind: stdout, repeats: 2d}}\n",
+        2,
+        36,
+        "sinks.a.repeats",
+        "not shorter than state.max_age",
+        "5m",
+    ),
     # What is no YAML is one fault.
     ("a:\n\tb: c\n", 2, 1, "", "a tab stands where YAML takes only spaces", "indent with spaces"),
     ("a: b: c\n", 1, 5, "", "mapping values are not allowed here", "quotes"),
