@@ -24,7 +24,7 @@ from eventer.control.server import serve
 from eventer.control.view import View
 from eventer.delivery.runner import Runner
 from eventer.errors import ConfigError, Corrupt, Fault, JournalError, SourceError
-from eventer.event import own_record
+from eventer.event import Outcome, own_record
 from eventer.intake import Intake
 from eventer.journal import Journal, StreamKey
 from eventer.journal.files import set_aside
@@ -136,8 +136,8 @@ class Daemon:
         for name, reader in list(journal.readers.items()):
             if name in self._config.sinks:
                 continue
-            waiting = journal.head - reader.cursor
-            kept = sum(n for (owner, _), n in letters.items() if owner == name)
+            waiting = journal.head - reader.cursor + letters.get((name, Outcome.PARKED), 0)
+            kept = letters.get((name, Outcome.DEAD), 0)
             if (waiting or kept) and name not in self._config.state.discard:
                 faults.append(
                     Fault(

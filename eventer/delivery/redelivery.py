@@ -10,14 +10,15 @@ from eventer.delivery.parts import Parts
 from eventer.delivery.repeats import Windows
 from eventer.delivery.settlement import Settlement
 from eventer.delivery.shedding import Shedding
+from eventer.delivery.trial import Trials, guilty
 from eventer.errors import Blocked, Rejected, SinkError
 from eventer.event import Outcome
 from eventer.journal import Journal, Letter, ParkedLetter
 
 __all__ = ["Redelivery"]
 
-Round = Callable[[Parts], Awaitable[tuple[bool, bytes | None]]]
-"""Sends what is next; returns whether the sink as a whole goes on, and its new state."""
+Round = Callable[[Parts, int], Awaitable[tuple[bool, bytes | None]]]
+"""Sends what is next, given the number of the first; returns whether the sink as a whole goes on, and its new state."""
 
 
 class Redelivery:
@@ -31,6 +32,7 @@ class Redelivery:
         parked: Parked,
         windows: Windows,
         shedding: Shedding,
+        trials: Trials,
         bury: Callable[[Rejected], Blocked | None],
     ) -> None:
         self._name = name
@@ -39,6 +41,7 @@ class Redelivery:
         self._parked = parked
         self._windows = windows
         self._shedding = shedding
+        self._trials = trials
         self._bury = bury
 
     async def expire(self) -> None:
@@ -59,12 +62,16 @@ class Redelivery:
         if lost:
             await self._end(lost, Outcome.DROPPED)
         rows = [self._parked.row(number) for number in numbers if number in lines]
-        parts = Parts([lines[row.number] for row in rows], _letters(rows, lines), self._bury)
-        parts.send(range(len(rows)))
+        letter = _letters(rows, lines)
+        parts = Parts([lines[row.number] for row in rows], letter, self._bury)
+        if rows and self._trials.guilty(rows[0].number):
+            parts.decide(0, Outcome.DEAD, letter(0, Outcome.DEAD, guilty()))
+        else:
+            parts.send(range(len(rows)))
         state: bytes | None = None
         going = True
         while going and not parts.done:
-            going, new = await send(parts)
+            going, new = await send(parts, rows[0].number)
             state = new if new is not None else state
         await self._settle(rows, parts, state)
 

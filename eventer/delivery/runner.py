@@ -30,7 +30,7 @@ from eventer.delivery.sender import Health, Sender, Status
 from eventer.delivery.settlement import Settlement
 from eventer.delivery.shedding import SHED_READ, TOLD_EVERY, Shedding
 from eventer.delivery.sieve import Sieve, letter_of
-from eventer.delivery.trial import Trials
+from eventer.delivery.trial import Trials, guilty
 from eventer.errors import Blocked, DiskRefused, Rejected, Retry, SinkError
 from eventer.event import Outcome
 from eventer.journal import Journal, Letter, ReaderRecord, Slice
@@ -112,14 +112,15 @@ class Runner:
         record = await self.begin()
         settlement = Settlement(self._journal, self.name, record, self._clock, self._stop.set)
         self._settlement = settlement
-        self._trials = Trials(settlement, self._journal.head, self._config.batch.count)
+        self._trials = Trials(settlement, self._config.batch.count)
         self._sieve = Sieve(self.parked, self._windows, self._destinations)
         self._redelivery = Redelivery(
-            self.name, self._journal, settlement, self.parked, self._windows, self._shedding, self._bury
+            self.name, self._journal, settlement, self.parked, self._windows, self._shedding, self._trials, self._bury
         )
         opened = loaded = False
         try:
-            await self._trials.begin()
+            if record.cursor < self._journal.head or record.outcomes.get(Outcome.PARKED):
+                await self._trials.begin()
             while not self._stop.is_set():
                 try:
                     if not loaded:
@@ -164,7 +165,7 @@ class Runner:
         self.status.parked = len(self.parked)
         await self._rest(self.breaker.wait)
         await self._redelivery.expire()
-        await self._redelivery.step(self._round, self._config.batch.count)
+        await self._redelivery.step(self._round, 1 if self._trials.careful else self._config.batch.count)
         if self._settlement.cursor >= self._journal.head:
             self.status.oldest = None
             await self._shedding.tell()
@@ -252,7 +253,7 @@ class Runner:
         if parts.done:
             await self._settle(parts, state)
         while not parts.done:
-            going, new = await self._round(parts)
+            going, new = await self._round(parts, piece.first)
             # Kept until the cursor moves: what an answer in between delivered may be settled
             # later, by an answer that has no state.
             state = new if new is not None else state
@@ -278,9 +279,8 @@ class Runner:
         batch, wanted = self._wanted(piece.lines)
         if len(wanted) < len(piece.lines):
             parts.decide_all(Outcome.UNMATCHED, but=wanted)
-        if self._trials.careful and self._trials.guilty and len(wanted):
-            message = "Eventer ended uncleanly while this event was being sent, twice."
-            parts.decide(0, Outcome.DEAD, letter(0, Outcome.DEAD, Rejected(message, reason="crash")))
+        if len(wanted) and self._trials.guilty(piece.first):
+            parts.decide(0, Outcome.DEAD, letter(0, Outcome.DEAD, guilty()))
         else:
             parts.send(self._sieve.sort(piece, batch, wanted, parts), self._lanes)
         return parts
@@ -297,8 +297,12 @@ class Runner:
         if decided.outcomes:
             await self._settlement.settle(decided.outcomes, decided.letters, state, gone=decided.gone)
 
-    async def _round(self, parts: Parts) -> tuple[bool, bytes | None]:
+    async def _round(self, parts: Parts, number: int) -> tuple[bool, bytes | None]:
         """Send what may be sent at once, and judge the answers.
+
+        Args:
+            parts: what is to be sent.
+            number: offset of its first event.
 
         Returns:
             Whether it goes on, which it does not when the sink as a whole failed or when the limit
@@ -316,7 +320,7 @@ class Runner:
         sends = [self._sender.send(batch) for _, batch in batches]
         self._limit.begin(len(sends))
         if self._trials.careful:
-            results = [await self._trials.attempt(sends[0])]
+            results = [await self._trials.attempt(number, sends[0])]
         else:
             results = [await sends[0]] if len(sends) == 1 else await asyncio.gather(*sends)
         failure: SinkError | None = None

@@ -16,11 +16,11 @@ from typing import Any, Final
 import msgspec
 
 from eventer.delivery.settlement import Settlement
-from eventer.errors import SinkError
+from eventer.errors import Rejected, SinkError
 from eventer.journal import Trial
 from eventer.sink import Sent
 
-__all__ = ["Trials"]
+__all__ = ["Trials", "guilty"]
 
 UNCLEAN: Final = 2
 """Unclean starts at one cursor after which care is taken."""
@@ -30,27 +30,29 @@ ALIVE: Final = 1.0
 """Seconds after which an attempt, seen by a loop that runs, is taken for harmless."""
 
 
+def guilty() -> Rejected:
+    """Make the reason for burying an event that was found guilty."""
+    return Rejected("Eventer ended uncleanly while this event was being sent, twice.", reason="crash")
+
+
 class Trials:
-    """Takes care of one reader's first read after a start.
+    """Takes care of what one reader sends first after a start: new events, and parked ones.
 
     Args:
-        ahead: events of a whole read, which is how far care is taken.
+        care: events of a whole read, which is how many care is taken of.
     """
 
-    def __init__(self, settlement: Settlement, head: int, ahead: int) -> None:
+    def __init__(self, settlement: Settlement, care: int) -> None:
         self._settlement = settlement
-        self._head = head
-        self._until = settlement.cursor
-        self._ahead = ahead
+        self._care = care
+        self._left = 0
 
     async def begin(self) -> None:
-        """Count this start, if events wait that may be the reason for the last end."""
-        record = self._settlement.record
-        if record.cursor == self._head:
-            return
-        trial = msgspec.structs.replace(record.trial, starts=record.trial.starts + 1)
+        """Count this start. Call it only if events wait that may be the reason for the last end."""
+        before = self._settlement.record.trial
+        trial = msgspec.structs.replace(before, starts=before.starts + 1)
         if trial.starts > UNCLEAN or trial.suspect is not None:
-            self._until = record.cursor + self._ahead
+            self._left = self._care
         await self._settlement.note(trial, wait=False)
 
     async def end(self) -> None:
@@ -61,29 +63,30 @@ class Trials:
     @property
     def careful(self) -> bool:
         """Whether the next event goes alone."""
-        return self._settlement.cursor < self._until
+        return self._left > 0
 
-    @property
-    def guilty(self) -> bool:
-        """Whether the next event has been noted often enough."""
+    def guilty(self, number: int) -> bool:
+        """Whether the event at this offset has been noted often enough."""
         trial = self._settlement.record.trial
-        return trial.suspect == self._settlement.cursor and trial.noted >= NOTED
+        return trial.suspect == number and trial.noted >= NOTED
 
-    async def attempt(self, sending: Coroutine[Any, Any, Sent | SinkError]) -> Sent | SinkError:
-        """Send with a note of the next event on the disk. Nothing is settled meanwhile."""
+    async def attempt(self, number: int, sending: Coroutine[Any, Any, Sent | SinkError]) -> Sent | SinkError:
+        """Send with a note of the event at this offset on the disk. Nothing is settled meanwhile."""
         settlement = self._settlement
-        before, at = settlement.record.trial, settlement.cursor
-        noted = before.noted if before.suspect == at else 0
-        await settlement.note(msgspec.structs.replace(before, suspect=at, noted=noted + 1))
+        before = settlement.record.trial
+        noted = before.noted if before.suspect == number else 0
+        await settlement.note(msgspec.structs.replace(before, suspect=number, noted=noted + 1))
         task = asyncio.ensure_future(sending)
         try:
-            alive, _ = await asyncio.wait({task}, timeout=ALIVE)
-            if not alive:
+            quick, _ = await asyncio.wait({task}, timeout=ALIVE)
+            if not quick:
                 await settlement.note(before)
             result = await task
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if alive and not isinstance(result, Sent):
+        if isinstance(result, Sent):
+            self._left -= 1
+        elif quick:
             await settlement.note(before)
         return result

@@ -28,16 +28,13 @@ from typing import Any, Final
 import structlog
 
 from eventer.errors import DiskRefused
-from eventer.journal import files
+from eventer.journal import files, schema
 from eventer.journal.ledger import Submit
 
 __all__ = ["Room", "probe"]
 
-LOG: Final = 6 << 20
-"""Bytes of blocks for the write-ahead log: 1,000 pages of 4 KiB, after which it is copied, and the commit
-that made it so long."""
-RESERVE: Final = 4 << 20
-"""Bytes by which a copy may make the database longer: what the log holds."""
+RESERVE: Final = schema.LOG
+"""Bytes by which a copy may make the database longer: all that the log holds."""
 BEYOND: Final = 2 << 20
 """Bytes that must be free besides before streams append again, or they would stop again at once."""
 SHRINK: Final = 200
@@ -82,7 +79,7 @@ class Room:
     def end(self) -> None:
         """Keep the room for the next start, when the database is closed and its log removed."""
         with contextlib.suppress(OSError):
-            _allocate(self._reserve, LOG + RESERVE)
+            _allocate(self._reserve, schema.LOG + RESERVE)
 
     def refuse(self, why: str) -> None:
         """Note that the disk has refused. Whoever notes it lets `yield_reserve` run in a thread."""
@@ -125,7 +122,7 @@ class Room:
         return self._take(BEYOND)
 
     def _take(self, beyond: int) -> bool:
-        if not _allocate(self._log, LOG):
+        if not _allocate(self._log, schema.LOG):
             return False
         kept = self._reserve.stat().st_size if self._reserve.exists() else 0
         if not _allocate(self._reserve, RESERVE + beyond):

@@ -54,6 +54,21 @@ CREATE TABLE letter(
 CREATE INDEX letter_reader ON letter(reader, state);
 """
 
+LOG: Final = 5 << 20
+"""Bytes of the write-ahead log, for which it has blocks at any time: 1,000 pages of 4 KiB, after which it is
+copied into the database and begun anew, and a commit more."""
+
+PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    f"journal_size_limit={LOG}",
+    "cache_size=-4096",
+    "temp_store=MEMORY",
+    # Where SQLite was built to write zeros over what is deleted (Debian), each event would be written once more,
+    # and a full disk would have no room for it.
+    "secure_delete=OFF",
+)
+
 SMALL: Final = ("meta", "cluster", "stream", "reader", "delta")
 """Tables that every start checks whole. All others are found out when they are read."""
 
@@ -109,7 +124,7 @@ def connect(directory: Path) -> sqlite3.Connection:
         if not path.stat().st_size:
             # Lets `room` give free pages back to the disk. Only before the first page, and it writes.
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-4096", "temp_store=MEMORY"):
+        for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
     except FAILURES as error:
         connection.close()

@@ -73,6 +73,29 @@ async def test_an_unreadable_line_once_costs_only_a_reconnect(world) -> None:
     assert not world.target.poison
 
 
+CANARY = "kanarienvogel"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("watch", Fault(inject=b'{"type":"ADDED","object":{"message":"' + CANARY.encode() + b'\n')),
+        ("watch", Fault(inject=b'{"type":"ERROR","object":"' + CANARY.encode() + b'"}\n')),
+        ("list", Fault(status=200, body=b'[{"message":"' + CANARY.encode() + b'"}]')),
+    ],
+    ids=["line", "error", "list"],
+)
+async def test_what_cannot_be_read_is_in_the_log_and_not_in_the_status(world, capsys, kind: str, fault: Fault) -> None:
+    """It may be the text of an event, which health must not show."""
+    world.server.faults.add(kind, fault, times=2)
+    world.run()
+    await until(lambda: world.status.last_error)
+    assert CANARY not in world.status.last_error + world.status.blocked
+    assert CANARY in capsys.readouterr().out
+    world.server.create("a")
+    await world.arrived("a")
+
+
 async def test_an_object_without_uid_is_kept_and_the_stream_goes_on(world) -> None:
     bad = json.dumps({"type": "ADDED", "object": {"metadata": {"name": "x", "resourceVersion": "1"}}}).encode()
     world.server.faults.add("watch", Fault(inject=bad + b"\n"))

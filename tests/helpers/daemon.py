@@ -183,6 +183,11 @@ class Daemon:
         pages = int(Path(f"/proc/{self.child.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def peak(self) -> int:
+        """Return the most memory that was ever resident in this life, in bytes."""
+        status = Path(f"/proc/{self.child.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
     def descriptors(self) -> int:
         """Return how many file descriptors it holds."""
         return len(list(Path(f"/proc/{self.child.pid}/fd").iterdir()))

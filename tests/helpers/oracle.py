@@ -125,7 +125,8 @@ def judge(truth: Mapping[str, Truth], sights: Sequence[Sight], *, exact: bool = 
         truth: by uid; objects whose deletion was asked for may be missing at the sink.
         sights: records in the order of arrival; those that are no Kubernetes Events are ignored.
         exact: the last state seen must be the very state of the truth, neither older nor newer (a
-            newer one is a state that a restored backup has undone); for a truth that is a survey.
+            newer one is a state that a restored backup has undone); for a truth that is a survey. What had
+            no answer when it was changed last, and has expired since, may have a newer state.
     """
     verdict = Verdict(objects=sum(not item.deleted for item in truth.values()))
     ids: Counter[str] = Counter()
@@ -156,7 +157,9 @@ def judge(truth: Mapping[str, Truth], sights: Sequence[Sight], *, exact: bool = 
         last = newest.get(uid)
         if last is None:
             verdict.lost_objects.append(uid)
-        elif last.resource_version < item.version or (exact and last.resource_version != item.version):
+        elif last.resource_version < item.version or (
+            exact and not item.unsure and last.resource_version != item.version
+        ):
             verdict.lost_states.append(uid)
     for uid, last in newest.items():
         if uid not in unknown and sums[uid] != last.count:

@@ -48,6 +48,11 @@ class Proxy:
         """Seconds that each block of bytes waits, both ways."""
         self.drip = 0.0
         """Seconds after each single byte of an answer; 0 forwards blocks whole."""
+        self.forget_after = 0.0
+        """Seconds without a byte after which a connection is forgotten as by a middle box: what comes later
+        on it, its end included, goes nowhere, and nobody is told. 0: never."""
+        self.forgotten = 0
+        """Connections on which something has come since they were forgotten."""
         self.connections = 0
         """How many were accepted so far."""
         self.sent = 0
@@ -64,6 +69,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._stopped = asyncio.Event()
 
     @property
     def mode(self) -> Mode:
@@ -106,6 +112,7 @@ class Proxy:
         """Close the listener and every connection."""
         if self._server is not None:
             self._server.close()
+        self._stopped.set()
         self.cut()
         # Frozen ones go on to find their connection closed. Cancelling them instead would have the
         # event loop report each one.
@@ -137,10 +144,11 @@ class Proxy:
             _reset(writer)
             return
         self._writers.add(up_writer)
+        flow = _Flow()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, up_writer, answer=False))
-                group.create_task(self._pump(up_reader, writer, answer=True))
+                group.create_task(self._pump(flow, reader, up_writer, answer=False))
+                group.create_task(self._pump(flow, up_reader, writer, answer=True))
         except* (OSError, ConnectionError):
             pass
         finally:
@@ -149,8 +157,17 @@ class Proxy:
                 if not each.is_closing():
                     _reset(each)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answer: bool) -> None:
-        while block := await reader.read(_CHUNK):
+    async def _pump(
+        self, flow: _Flow, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answer: bool
+    ) -> None:
+        while True:
+            block = await reader.read(_CHUNK)
+            if flow.gone(self.forget_after):
+                self.forgotten += flow.count()
+                await self._stopped.wait()
+                return
+            if not block:
+                break
             if self.delay:
                 await asyncio.sleep(self.delay)
             await self._open.wait()
@@ -193,6 +210,27 @@ class Proxy:
             writer.write(block[index : index + 1])
             await writer.drain()
             await asyncio.sleep(self.drip)
+
+
+class _Flow:
+    """What a middle box knows of one connection."""
+
+    def __init__(self) -> None:
+        self._last = asyncio.get_running_loop().time()
+        self._gone = False
+        self._counted = False
+
+    def gone(self, after: float) -> bool:
+        """Note that something has come; return whether the connection was forgotten before that."""
+        now = asyncio.get_running_loop().time()
+        self._gone = self._gone or (after > 0 and now - self._last > after)
+        self._last = now
+        return self._gone
+
+    def count(self) -> int:
+        """Return 1 the first time, then 0."""
+        first, self._counted = not self._counted, True
+        return int(first)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -8,6 +8,8 @@ be, on free ports, with everything in one temporary directory.
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import shutil
 import signal
 import subprocess
@@ -37,6 +39,7 @@ class ControlPlane:
         compaction_interval: how often history is cut off; `5m` if not given. `compact` does it at once.
         users: names that get a bearer token (`token-<name>`) and no right until `grant`.
         controllers: also run controller manager and scheduler, which write Events of their own.
+        servers: how many API servers share the etcd. The first one is `url`; others come after it in `ports`.
         kwok: also run kwok, which plays nodes annotated `kwok.x-k8s.io/node: fake` and their pods.
     """
 
@@ -50,17 +53,20 @@ class ControlPlane:
         users: Sequence[str] = (),
         controllers: bool = False,
         kwok: bool = False,
+        servers: int = 1,
     ) -> None:
         self.name = name
         self.directory = directory
-        self.port = free_port()
+        self.ports = [free_port() for _ in range(servers)]
+        self.port = self.ports[0]
         self.url = f"https://127.0.0.1:{self.port}"
         self._etcd_url = f"http://127.0.0.1:{free_port()}"
         self._users = (_ADMIN, *users)
         self._certificates = directory / "certificates"
         self._data = directory / "etcd"
         self.etcd = self._make_etcd()
-        self.apiserver = self._make_apiserver(event_ttl, compaction_interval)
+        self.apiservers = [self._make_apiserver(port, event_ttl, compaction_interval) for port in self.ports]
+        self.apiserver = self.apiservers[0]
         self._others: list[Child] = []
         if controllers:
             self._others += self._make_controllers()
@@ -78,11 +84,11 @@ class ControlPlane:
     @property
     def children(self) -> list[Child]:
         """Every process of it."""
-        return [self.etcd, self.apiserver, *self._others]
+        return [self.etcd, *self.apiservers, *self._others]
 
-    def client(self, user: str, **options: Any) -> KubeApi:
+    def client(self, user: str, *, url: str = "", **options: Any) -> KubeApi:
         """Return a client that acts as one of the users. Whoever asks for it closes it."""
-        return KubeApi(self.url, self.ca_file, f"token-{user}", **options)
+        return KubeApi(url or self.url, self.ca_file, f"token-{user}", **options)
 
     def _make_etcd(self) -> Child:
         peer = f"http://127.0.0.1:{free_port()}"
@@ -99,7 +105,7 @@ class ControlPlane:
         ]
         return Child("etcd", argv, self.directory)
 
-    def _make_apiserver(self, event_ttl: str, compaction_interval: str) -> Child:
+    def _make_apiserver(self, port: int, event_ttl: str, compaction_interval: str) -> Child:
         key, public = self.directory / "sa.key", self.directory / "sa.pub"
         argv = [
             binary("kube-apiserver"),
@@ -108,7 +114,7 @@ class ControlPlane:
             f"--cert-dir={self._certificates}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
-            f"--secure-port={self.port}",
+            f"--secure-port={port}",
             "--service-cluster-ip-range=10.0.0.0/24",
             f"--token-auth-file={self.directory / 'tokens.csv'}",
             "--authorization-mode=RBAC",
@@ -120,7 +126,7 @@ class ControlPlane:
             # One lease a second instead of one a minute, so that a short TTL is kept to the second.
             "--lease-reuse-duration-seconds=1",
         ]
-        return Child("kube-apiserver", argv, self.directory)
+        return Child("kube-apiserver" if port == self.port else f"kube-apiserver-{port}", argv, self.directory)
 
     def _make_controllers(self) -> list[Child]:
         config = self.directory / "admin.kubeconfig"
@@ -163,7 +169,8 @@ class ControlPlane:
         """
         self._write_files()
         self.start_etcd()
-        await self.start_apiserver()
+        for number in range(len(self.apiservers)):
+            await self.start_apiserver(number)
         self.kubeconfig(path=self.directory / "admin.kubeconfig")
         for child in self._others:
             child.start()
@@ -182,14 +189,14 @@ class ControlPlane:
         """Kill etcd (SIGKILL)."""
         self.etcd.kill()
 
-    async def start_apiserver(self) -> None:
-        """Start the API server and wait until it is ready (some 4 s).
+    async def start_apiserver(self, number: int = 0) -> None:
+        """Start an API server and wait until it is ready (some 4 s).
 
         Raises:
             RuntimeError: it ended instead.
         """
-        self.apiserver.start()
-        await self.ready()
+        self.apiservers[number].start()
+        await self.ready(number=number)
 
     def kill_apiserver(self) -> None:
         """Kill the API server (SIGKILL)."""
@@ -203,24 +210,29 @@ class ControlPlane:
         """Let it go on (SIGCONT)."""
         self.apiserver.signal(signal.SIGCONT)
 
-    async def ready(self, timeout: float = 60.0) -> None:
+    async def ready(self, timeout: float = 60.0, *, number: int = 0) -> None:
         """Wait until the API server says that it is ready and has its first namespaces."""
+        api = self.client(_ADMIN, url=f"https://127.0.0.1:{self.ports[number]}") if number else self.api
 
         async def answers() -> bool:
-            for child in (self.etcd, self.apiserver):
+            for child in (self.etcd, self.apiservers[number]):
                 if not child.alive:
                     raise RuntimeError(f"{child.name} of {self.name} ended ({child.exit_code}):\n{child.tail()}")
             if not self.ca_file.exists():
                 return False
             try:
-                await self.api.text("/readyz")
-                await self.api.request("GET", "/api/v1/namespaces/kube-system")
-                await self.api.request("GET", "/api/v1/namespaces/default")
+                await api.text("/readyz")
+                await api.request("GET", "/api/v1/namespaces/kube-system")
+                await api.request("GET", "/api/v1/namespaces/default")
             except (Refusal, OSError, TimeoutError, aiohttp.ClientError):
                 return False
             return True
 
-        await until(answers, f"{self.name} to be ready", timeout=timeout)
+        try:
+            await until(answers, f"{self.name} to be ready", timeout=timeout)
+        finally:
+            if number:
+                await api.close()
 
     def kubeconfig(
         self, *, user: str = _ADMIN, server: str = "", context: str = "default", path: Path | None = None
@@ -290,6 +302,25 @@ class ControlPlane:
         revision = await self.revision()
         await self._etcd_call("kv/compaction", {"revision": str(revision), "physical": True})
         return revision
+
+    async def plant(self, events: Sequence[dict[str, Any]]) -> None:
+        """Put Events into etcd past the API server, many at once: through it, 50,000 take minutes.
+
+        They come without a TTL, and a hundred at a time have one version, which no API server writes; so
+        they are for lists, not for watches.
+
+        Args:
+            events: objects of core/v1, with name, namespace and uid.
+        """
+        for start in range(0, len(events), 100):
+            puts = []
+            for event in events[start : start + 100]:
+                metadata = event["metadata"]
+                key = f"/registry/events/{metadata['namespace']}/{metadata['name']}"
+                body = json.dumps({"kind": "Event", "apiVersion": "v1"} | event)
+                put = {"key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(body.encode()).decode()}
+                puts.append({"requestPut": put})
+            await self._etcd_call("kv/txn", {"success": puts})
 
     async def backup(self, target: Path) -> None:
         """Copy etcd's data as it is at this moment."""

@@ -50,7 +50,7 @@ def test_l3_each_event_comes_once_and_requests_are_shared(bench: Bench, rate: in
 
 
 async def test_l4_an_idle_daemon_asks_once_a_watch(bench: Bench, daemons: MakeDaemon) -> None:
-    """L4. Seven watches of 3 to 5 s for an hour of two to four minutes each: requests, commits and memory.
+    """L4. Seven watches of 3 to 5 s for an hour of two to four minutes each: requests and memory.
 
     Of three watches in a row that brought nothing, the last is followed by a probe: a position of the
     future would be as silent.
@@ -72,7 +72,6 @@ async def test_l4_an_idle_daemon_asks_once_a_watch(bench: Bench, daemons: MakeDa
         return (await requests())["watch"] - before["watch"] >= 7
 
     before = await requests()
-    commits = await daemon.metric("eventer_journal_commit_seconds_count")
     await until(rose, "seven watches", every=0.5)
     after = await requests()
     made = {kind: after[kind] - before.get(kind, 0) for kind in after}
@@ -80,8 +79,6 @@ async def test_l4_an_idle_daemon_asks_once_a_watch(bench: Bench, daemons: MakeDa
     assert watches == 7
     assert made.pop("probe", 0) <= watches / 3 + 1
     assert not any(made.values()), made
-    # Not one a second: each watch that ends is noted as a contact, and what else is dirty goes with it.
-    assert await daemon.metric("eventer_journal_commit_seconds_count") - commits <= 2 * watches + 2
     assert (await asyncio.to_thread(bench.received))["requests"] == 0
     assert daemon.rss() < IDLE << 20
     assert (await daemon.books()).faults() == []
@@ -89,21 +86,21 @@ async def test_l4_an_idle_daemon_asks_once_a_watch(bench: Bench, daemons: MakeDa
 
 
 def test_l5_a_flood_with_dead_sinks_stays_below_the_limit(bench: Bench) -> None:
-    """L5. 60,000 events, two dead sinks, 4 MiB of journal: it lets go, lives, and every event is in the books.
+    """L5. 300,000 events, two dead sinks, 16 MiB of journal: it lets go, lives, and every event is in the books.
 
     The limit is RLIMIT_DATA: an allocation beyond it fails. The kernel's killer would count the same memory.
     """
-    n = 60_000
+    n = 300_000
     (bench.dir / "gone").mkdir()
     sinks: dict[str, object] = {
         "refused": {"kind": "webhook", "url": f"http://127.0.0.1:{free_port()}/"},
         "unwritable": {"kind": "file", "path": str(bench.dir / "gone")},
     }
-    daemon = bench.daemon(sinks, state={"max_size": "4MiB"}, limits=limits())
+    daemon = bench.daemon(sinks, state={"max_size": "16MiB"}, limits=limits())
     bench.ask(f"/load?n={n}")
     bench.ask("/flood")
     daemon.wait(n, pending=False)
-    daemon.until(lambda: daemon.metric("eventer_journal_backlog_bytes") <= 4 << 20)
+    daemon.until(lambda: daemon.metric("eventer_journal_backlog_bytes") <= 16 << 20)
     assert 0 < memory(daemon.process.pid, "RssAnon") < LIMIT
     books = Books.from_metrics(daemon.metrics())
     assert books.faults() == []

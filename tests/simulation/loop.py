@@ -57,7 +57,9 @@ class SimLoop(asyncio.BaseEventLoop):
         self.on_alarm: Callable[[], None] = lambda: None
         self._dice = dice
         self._numbers = itertools.count()
-        self.set_task_factory(lambda loop, coro, **options: _Task(coro, loop=loop, number=next(self._numbers), **options))
+        self.set_task_factory(
+            lambda loop, coro, **options: _Task(coro, loop=loop, number=next(self._numbers), **options)
+        )
         self._free: dict[int, float] = {}
         """When the one thread of each executor has done all that it was given."""
 

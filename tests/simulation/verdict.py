@@ -133,9 +133,8 @@ class Verdict:
             other = let_go + len(self._dead.get(far.name, ())) + reader.outcomes.get(Outcome.COALESCED, 0)
             if not 0 <= extra <= other:
                 self.fault(f"{far.name}: it holds {len(far.held)} different events, the books say {delivered}")
-            if lost := self._lost(far):
-                if len(lost) > let_go:
-                    self.fault(f"{far.name}: lost {lost[:5]}")
+            if len(lost := self._lost(far)) > let_go:
+                self.fault(f"{far.name}: lost {lost[:5]}")
             if not self._work.restores:
                 self._every_change(far, let_go)
                 self._sums(far, let_go)
@@ -173,10 +172,11 @@ class Verdict:
             if not self._due(far, truth):
                 continue
             last = newest.get(truth.uid)
-            same = last is not None and last.message == truth.message
-            if not same or (last is not None and last.count != truth.count and not far.config.repeats.changes):
-                if not any(id_.split("/")[2] == truth.uid for id_ in self._dead.get(far.name, ())):
-                    lost.append(f"{truth}: {last and (last.id, last.count, last.message)}")
+            counted = last is not None and (last.count == truth.count or far.config.repeats.changes)
+            if last is not None and counted and last.message == truth.message:
+                continue
+            if all(id_.split("/")[2] != truth.uid for id_ in self._dead.get(far.name, ())):
+                lost.append(f"{truth}: {last and (last.id, last.count, last.message)}")
         return lost
 
     def _every_change(self, far: FarSide, let_go: int) -> None:
@@ -229,4 +229,3 @@ async def _lines(journal: Journal) -> dict[int, Event]:
         events.update(enumerate(decode_lines(piece.lines), cursor))
         cursor = piece.end
     return events
-

@@ -79,7 +79,9 @@ class Workload:
             old.count += self._dice.choice((1, 1, 2, 5))
             if self._dice.random() < 0.2:
                 old.message = f"{old.name} says {old.count}"
-            self._note(old, self._store.patch(old.name, old.namespace, count=old.count, message=old.message, **self._now()))
+            self._note(
+                old, self._store.patch(old.name, old.namespace, count=old.count, message=old.message, **self._now())
+            )
         elif dice < 0.90:
             metadata = self._store.objects[old.namespace, old.name]["metadata"]
             self._store.patch(old.name, old.namespace, metadata={**metadata, "labels": {"x": str(self._store.version)}})

@@ -15,7 +15,7 @@ from tests.simulation.api import Api
 from tests.simulation.far import FarSide
 from tests.simulation.journal import left_behind
 from tests.simulation.life import CLUSTER, GRACE, Life, Site
-from tests.simulation.loop import SimLoop
+from tests.simulation.loop import BEGIN, SimLoop
 from tests.simulation.verdict import Verdict
 from tests.simulation.workload import Workload
 
@@ -39,7 +39,7 @@ DIES_WITHIN = 60.0
 class World:
     """Everything that happens under one seed. `faults` is what was found; `story` is what happened."""
 
-    def __init__(self, seed: int, directory: Path, loop: SimLoop, dice: random.Random) -> None:
+    def __init__(self, directory: Path, loop: SimLoop, dice: random.Random) -> None:
         self.story: list[str] = []
         self.hits: Counter[str] = Counter()
         self._loop = loop
@@ -61,7 +61,7 @@ class World:
         self._task: asyncio.Task[None] | None = None
 
     def say(self, what: str) -> None:
-        self.story.append(f"{self._loop.now - 1000:9.3f} {what}")
+        self.story.append(f"{self._loop.now - BEGIN:9.3f} {what}")
 
     # -- failpoints ------------------------------------------------------------------------------
 

@@ -180,6 +180,51 @@ async def test_poison_is_kept_as_it_came(tmp_path: Path) -> None:
         assert rows == [(raw[0], "undecodable"), (raw[1], "undecodable")]
 
 
+@in_virtual_time
+async def test_poison_that_comes_again_is_kept_and_counted_once(tmp_path: Path) -> None:
+    raw = [b"{not json", b"no event either"]
+    async with taking(tmp_path) as (intake, journal):
+        await intake.take(listed(state("a", 1), position=2, poison=[*raw, raw[0]]))
+        await intake.flush()
+        assert books(journal) == (3, 2, 0, 0, 1)
+        await intake.take(listed(state("a", 1), position=3, poison=raw))  # another list knows it, as it knows a
+        await intake.flush()
+        assert books(journal) == (3, 2, 0, 0, 1)
+        await intake.take(watched(poison=raw))  # a watch from an earlier position counts it, as it counts a
+        await intake.flush()
+        assert books(journal) == (5, 2, 2, 0, 1)
+    async with taking(tmp_path) as (intake, journal):
+        await intake.take(listed(state("a", 1), position=4, poison=[*raw, b"new"]))
+        await intake.flush()
+        assert books(journal) == (6, 3, 2, 0, 1)
+        assert await journal.letters() == {("intake:prod/events", Outcome.DEAD): 3}
+        rows = await journal._on_reader(lambda c: c.execute("SELECT number, event FROM letter").fetchall())
+        assert sorted(rows) == [(0, raw[0]), (1, raw[1]), (2, b"new")]
+
+
+@in_virtual_time
+async def test_poison_that_was_not_stored_comes_again_as_new(tmp_path: Path) -> None:
+    async with taking(tmp_path) as (intake, journal):
+        with failing(times=1), contextlib.suppress(DiskRefused):
+            await intake.take(watched(poison=[b"?"]))
+            await intake.flush()
+        assert books(journal) == (0, 0, 0, 0, 0)
+        await intake.take(watched(poison=[b"?"]))
+        await intake.flush()
+        assert books(journal) == (1, 1, 0, 0, 0)
+
+
+@in_virtual_time
+async def test_the_delta_of_what_may_have_been_selected_before_is_unknown(tmp_path: Path) -> None:
+    async with taking(tmp_path) as (intake, journal):
+        await intake.take(watched(state("a", 1), state("b", 2, count=5), partial=True))
+        await intake.take(watched(state("b", 3, count=7), added=False, partial=True))
+        await intake.take(listed(state("c", 4, count=3), state("d", 5), position=6, partial=True))
+        await intake.flush()
+        deltas = [(event.entity, event.delta) for event in await stored(journal)]
+        assert deltas == [("a", 1), ("b", None), ("b", 2), ("c", None), ("d", 1)]
+
+
 # -- the filter --------------------------------------------------------------------------------------
 
 

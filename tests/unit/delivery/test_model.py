@@ -129,7 +129,9 @@ async def _live(root: Path, lives: list[Any], options: Any, appends: list[int], 
                     n = appends.pop(0) if appends else 4
                     now, left = left[:n], left[n:]
                     for each in now:  # a few entities, each with several states
-                        await append(journal, numbered(each, entity=f"e{each % ENTITIES}", namespace=f"n{each % ENTITIES % 2}"))
+                        await append(
+                            journal, numbered(each, entity=f"e{each % ENTITIES}", namespace=f"n{each % ENTITIES % 2}")
+                        )
                     if not last:
                         break
                 with failing(times=refusals):

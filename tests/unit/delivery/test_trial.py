@@ -13,7 +13,18 @@ from eventer.event import Outcome
 from eventer.journal import Journal, Trial
 from eventer.sink import Batch, Sent
 from tests.helpers.journals import append, balanced, killed, numbered, opened
-from tests.helpers.memory_sink import MemorySink, config, hang, names, outcomes, retry, running, settled
+from tests.helpers.memory_sink import (
+    MemorySink,
+    RoutedSink,
+    closed,
+    config,
+    hang,
+    names,
+    outcomes,
+    retry,
+    running,
+    settled,
+)
 from tests.helpers.virtual import in_virtual_time
 
 
@@ -80,6 +91,30 @@ async def test_s18_an_event_that_kills_the_process_is_a_dead_letter_after_some_s
         assert outcomes(journal)[Outcome.DEAD] == 1
         rows = await journal._on_reader(lambda c: c.execute("SELECT number, reason FROM letter").fetchall())
         assert rows == [(13, "crash")]
+    balanced(lives.directory)
+
+
+@in_virtual_time
+async def test_s18_a_parked_event_that_kills_the_process_is_found_as_well(tmp_path: Path) -> None:
+    lives = Lives(tmp_path)
+    async with opened(lives.directory) as journal, running(journal, RoutedSink(otherwise=closed("b"))):
+        await append(journal, numbered(0, 1, 2, namespace="b"))
+        await settled(journal, 3)
+    died, starts, arrived = True, 0, []
+    while died:
+        over = asyncio.Event()
+        sink = MemorySink(otherwise=deadly(lives, "web-1", over))
+        async with opened(lives.directory) as journal, running(journal, sink, config(), stop=False):
+            async with asyncio.timeout(3600):
+                while outcomes(journal)[Outcome.PARKED] and not over.is_set():
+                    await asyncio.sleep(0.1)
+            died = over.is_set()
+        arrived += sink.arrived
+        starts += 1
+        assert starts < 8
+    assert {*arrived} == {"web-0", "web-2"}
+    async with opened(lives.directory) as journal:
+        assert outcomes(journal) == {Outcome.DELIVERED: 2, Outcome.DEAD: 1}
     balanced(lives.directory)
 
 
