@@ -72,6 +72,7 @@ class Intake:
         self._pending: list[Arrivals] = []
         self._pending_bytes = 0
         self._failure: JournalError | None = None
+        self._failed = asyncio.Event()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -138,6 +139,10 @@ class Intake:
         self._raise_failure()
         await self._journal.make_room()  # a watch that is opened before would bring what cannot be kept
 
+    async def failed(self) -> None:
+        """Return when a block could not be stored; see `Target.failed`."""
+        await self._failed.wait()
+
     async def raise_epoch(self) -> None:
         """Begin a new epoch of the cluster: every stream of it must be listed anew."""
         with contextlib.suppress(JournalError):  # what could not be stored will be listed again
@@ -190,6 +195,7 @@ class Intake:
                 # The source hears of it at its next call, closes its watch and comes back from the
                 # committed position. What came meanwhile is of the same watch: forgotten too.
                 self._failure = error
+                self._failed.set()
                 self._pending, self._pending_bytes = [], 0
                 self._reset()
             if not self._pending and self._dirty_since is None:
@@ -348,5 +354,6 @@ class Intake:
 
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None
+        self._failed.clear()
         if failure is not None:
             raise failure

@@ -14,7 +14,9 @@ A sink MUST
  2. raise `Retry`, `Rejected` or `Blocked` for every way in which sending can fail, and let nothing
     else out of `send`; read the body where the far side hides errors in a success;
  3. return from `send` only when the far side has confirmed (a file: fsync);
- 4. name single failed items in `Sent.failed` where the protocol tells them apart;
+ 4. name single failed items in `Sent.failed` where the protocol tells them apart. What may go later
+    is sent again, behind what was delivered: unless the far side itself knows older states from newer
+    ones (`Event.version`), also name the later items of the same entity;
  5. be safe to call again with the same batch;
  6. never log, sleep, retry or count; never put an address with credentials, a header or a secret
     into a message;

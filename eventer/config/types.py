@@ -21,6 +21,7 @@ from eventer.sink import SinkConfig
 from eventer.values import Duration, Size
 
 __all__ = [
+    "SELECTABLE",
     "Config",
     "FieldSelector",
     "FilterRule",
@@ -102,8 +103,8 @@ class FieldSelector(str):
             match = _TERM.fullmatch(term)
             if match is None:
                 raise ValueError(f"{term!r} is no term of a field selector; write for example {_TERMS}")
-            if match[1] not in _FIELDS["core"] | _FIELDS["events"]:
-                known = ", ".join(sorted(_FIELDS["core"]))
+            if match[1] not in SELECTABLE["core"] | SELECTABLE["events"]:
+                known = ", ".join(sorted(SELECTABLE["core"]))
                 raise ValueError(f"the API has no selector for {match[1]!r} of Events; it has {known}")
             terms.append(f"{match[1]}{match[2].replace('==', '=')}{match[3]}")
         return cls(",".join(sorted(terms)))
@@ -122,7 +123,7 @@ class FieldSelector(str):
 _TERM: Final = re.compile(r"([A-Za-z.]+)(!=|==?)((?:[^\\,=]|\\[\\,=])*)")
 _TERMS: Final = "type=Warning or metadata.namespace!=noisy"
 _SUBJECT: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-_FIELDS: Final = {
+SELECTABLE: Final = {
     "core": frozenset({"metadata.name", "metadata.namespace", "reason", "reportingComponent", "source", "type"})
     | {f"involvedObject.{name}" for name in _SUBJECT},
     "events": frozenset({"metadata.name", "metadata.namespace", "reason", "reportingController", "type"})
@@ -206,9 +207,9 @@ class Kubernetes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         for namespace in self.namespaces:
             if self.namespaces.count(namespace) > 1:
                 raise _fault("namespaces", f"the namespace {namespace} is named twice", "name it once")
-        unknown = self.field_selector.fields - _FIELDS[self.api] if self.field_selector else frozenset()
+        unknown = self.field_selector.fields - SELECTABLE[self.api] if self.field_selector else frozenset()
         if unknown:
-            known = ", ".join(sorted(_FIELDS[self.api]))
+            known = ", ".join(sorted(SELECTABLE[self.api]))
             message = f"the API {self.api} has no selector for {', '.join(sorted(unknown))}"
             raise _fault("field_selector", message, f"it has {known}")
         _positive(self, "event_ttl", "audit")

@@ -69,12 +69,11 @@ class Settlement:
                 return
         await self._write(letters, gone)
 
-    async def note(self, trial: Trial, *, wait: bool = True) -> None:
-        """Store what is known of an event that may be killing the process; `wait` until it is on the disk."""
+    async def note(self, trial: Trial) -> None:
+        """Store what is known of an event that may be killing the process; return when it is on the disk."""
         self.record = msgspec.structs.replace(self.record, trial=trial)
         await self._write((), ())
-        if wait:
-            await self.done()
+        await self.done()
 
     def lazy_for(self) -> float | None:
         """Seconds until `write_lazy` is due; None if all is written or being written."""

@@ -53,7 +53,7 @@ class Trials:
         trial = msgspec.structs.replace(before, starts=before.starts + 1)
         if trial.starts > UNCLEAN or trial.suspect is not None:
             self._left = self._care
-        await self._settlement.note(trial, wait=False)
+        await self._settlement.note(trial)
 
     async def end(self) -> None:
         """Note a clean end."""

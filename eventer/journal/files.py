@@ -41,6 +41,11 @@ def prepare(directory: Path) -> None:
             f"The state directory {directory} cannot be made ({error.strerror}). "
             "Set state.path to a place that this user may write."
         ) from error
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        raise DiskRefused(
+            f"The state directory {directory} lies on a file system that is mounted read-only. Mount a volume there "
+            "that can be written, or set state.path elsewhere."
+        )
     if not os.access(directory, os.W_OK | os.X_OK):
         raise DiskRefused(
             f"The state directory {directory} is not writable for this user (uid {os.getuid()}). "

@@ -26,7 +26,7 @@ class StreamKey(NamedTuple):
 
     cluster: str
     scope: str
-    """`events` for all namespaces, `events/<namespace>` for one."""
+    """`events` for all namespaces, `events/<namespace>` for one; then `?` and the field selector, if there is one."""
 
 
 class Entry(NamedTuple):

@@ -63,6 +63,7 @@ class Room:
 
     def __init__(self, directory: Path) -> None:
         self._reserve = directory / "reserve"
+        self._database = directory / files.FILE
         self._log = directory / f"{files.FILE}-wal"
         self.refused = ""
 
@@ -94,11 +95,15 @@ class Room:
 
     def yield_reserve(self, connection: sqlite3.Connection) -> None:
         """Use the reserve to copy the write-ahead log into the database, and keep what is left of it."""
-        self.release()
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(sqlite3.Error, OSError):
+            (pages,), (size,) = (
+                connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size")
+            )
+            self.release()
+            # At once, or another program would have it before the copy comes to that.
+            _allocate(self._database, pages * size)
             any(_allocate(self._reserve, RESERVE >> n) for n in range(4))
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     async def regain(self, read: Read, submit: Submit) -> None:
         """Try to take writes again; with too little room, make the database shorter by what is free in it.

@@ -56,7 +56,7 @@ class Oversized(Broken):
 class Answer(msgspec.Struct, frozen=True):
     """A successful answer."""
 
-    body: bytes
+    body: bytes | bytearray
     date: datetime | None
     """The server's clock (Date header), None where it tells none."""
 
@@ -356,12 +356,11 @@ def _require(paths: str) -> None:
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    parts: list[bytes] = []
-    size = 0
+    # Grown in place: parts, joined at the end, are there twice for a moment, and a list without pages is large.
+    body = bytearray()
     while part := await response.content.read(READ_SIZE):
-        parts.append(part)
-        size += len(part)
-        if size > BODY_CAP:
+        body += part
+        if len(body) > BODY_CAP:
             raise Oversized(f"An answer is larger than {BODY_CAP >> 20} MiB.")
     return b"".join(parts)
 

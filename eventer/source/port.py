@@ -51,6 +51,10 @@ class Target(Protocol):
         """
         ...
 
+    async def failed(self) -> None:
+        """Return when a block could not be stored. A quiet watch has no next call that would say so."""
+        ...
+
     def touch(self, at: float) -> None:
         """Note that the API has answered just now (a line, a page, a clean end of a watch).
 

@@ -114,6 +114,7 @@ class Stream:
         self._last_up: float | None = None
         self._live: Reads | None = None
         self._interrupted = False
+        self._unstored = False
         self._rolled_back = False
 
     async def run(self) -> None:
@@ -166,6 +167,7 @@ class Stream:
         timer: asyncio.TimerHandle | None = None
         async with self._cluster.watch(self._path, params, idle=timeout + settings.idle_margin) as reads:
             self._live = reads
+            unstored = asyncio.create_task(self._close_unstored(reads))
             self._contact.heard(reads.date)
             try:
                 if not self._down:
@@ -183,6 +185,7 @@ class Stream:
                         return 0.0
             finally:
                 self._live = None
+                unstored.cancel()
                 if timer is not None:
                     timer.cancel()
                 if self._clock.monotonic() - started >= settings.settled:
@@ -297,6 +300,12 @@ class Stream:
         self._down = ""
         self._audits.begin()
 
+    async def _close_unstored(self, reads: Reads) -> None:
+        """Close a watch of which something could not be stored: it would bring that no second time."""
+        await self._target.failed()
+        self._unstored = True
+        reads.close()
+
     def _failed(self, error: SourceError | JournalError) -> float:
         """Note what failed; return the seconds until the next try."""
         status, settings = self.status, self._settings
@@ -304,6 +313,10 @@ class Stream:
             self._interrupted = False
             status.ended[Cause.AUDIT] += 1
             return 0.0
+        if self._unstored:
+            self._unstored = False
+            if isinstance(error, SourceError):  # the same; the next flush says what happened
+                return 0.0
         verdict = judge(error)
         cause = verdict.cause
         status.ended[cause] += 1

@@ -235,4 +235,3 @@ async def test_lag_rises_while_reading_is_held_up_and_falls_again(world) -> None
     world.server.create("prompt-again", lastTimestamp=stamp(world.clock))
     await world.arrived("prompt-again")
     assert world.status.lag < 30
-

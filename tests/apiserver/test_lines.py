@@ -79,7 +79,7 @@ CANARY = "kanarienvogel"
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [
-        ("watch", Fault(inject=b'{"type":"ADDED","object":{"message":"' + CANARY.encode() + b'\n')),
+        ("watch", Fault(inject=b'{"type":"ADDED","object":{"message":"' + CANARY.encode() + b"\n")),
         ("watch", Fault(inject=b'{"type":"ERROR","object":"' + CANARY.encode() + b'"}\n')),
         ("list", Fault(status=200, body=b'[{"message":"' + CANARY.encode() + b'"}]')),
     ],

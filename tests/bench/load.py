@@ -8,7 +8,7 @@ import time
 from tests.bench.rig import Bench, Daemon, memory, say, sinks_of
 from tests.helpers.process import free_port
 
-LIMIT = 100
+LIMIT = 128
 """MiB of the row L5."""
 JOURNAL = 16
 """MiB that the journal may hold there, so that it has to let go."""

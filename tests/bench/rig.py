@@ -24,9 +24,15 @@ ENV = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+BOUND = ("setpriv", "--pdeathsig", "KILL", "--")
+"""The kernel ends what is started so with the benchmark, however that ends."""
+PATIENCE = 180.0
+"""Seconds for anything that a daemon is waited for."""
+
+
 def start(*args: object) -> subprocess.Popen[str]:
     """Start one of our scripts, whose standard output is read."""
-    return subprocess.Popen([sys.executable, *map(str, args)], env=ENV, text=True, stdout=subprocess.PIPE)
+    return subprocess.Popen([*BOUND, sys.executable, *map(str, args)], env=ENV, text=True, stdout=subprocess.PIPE)
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -177,18 +183,20 @@ class Daemon:
         # The null device is also what the sink `stdout` writes to.
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                list(map(str, self.argv)), env=env, cwd=self.tree, text=True, stdout=subprocess.DEVNULL, stderr=log
+                [*BOUND, *map(str, self.argv)], env=env, cwd=self.tree, text=True, stdout=subprocess.DEVNULL, stderr=log
             )
         self._all.append(self.process)
         self.until(lambda: self.metric("eventer_watch_connected") == 1)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition, or raise if the daemon ends."""
+        """Wait for a condition; raise if the daemon ends, or if nothing comes of it."""
+        patience = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError):
                 if condition():
                     return
             assert self.process.poll() is None, f"the daemon ended:\n{self.log.read_text()}"
+            assert time.monotonic() < patience, f"waited in vain:\n{self.log.read_text()}"
             time.sleep(0.1)  # each look costs the daemon a millisecond and a half
 
     def metrics(self) -> str:

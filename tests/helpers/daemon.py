@@ -30,6 +30,7 @@ class Daemon:
         state: options for `state:` beside the path.
         env: environment variables beside those of the test run.
         netns: path of a network namespace to run in; then its own address cannot be reached.
+        enter: options of `nsenter` for other namespaces to run in.
         scaled: constants to shorten, as `tests.helpers.scaled` takes them.
     """
 
@@ -43,6 +44,7 @@ class Daemon:
         state: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         netns: str | None = None,
+        enter: Sequence[str] = (),
         scaled: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory = directory
@@ -61,6 +63,7 @@ class Daemon:
             self.config["filter"] = [dict(rule) for rule in rules]
         self._env = os.environ | dict(env or {})
         self._netns = netns
+        self._enter = enter
         self._scaled = json.dumps(dict(scaled)) if scaled else ""
         self.child = self._make_child("")
 
@@ -77,7 +80,7 @@ class Daemon:
         program = ["tests.helpers.scaled", self._scaled] if self._scaled else ["eventer"]
         argv = [sys.executable, "-m", *program, "run", "-c", self.config_file]
         env = self._env | ({"EVENTER_FAILPOINTS": failpoints} if failpoints else {})
-        return Child("daemon", argv, self.directory, env=env, netns=self._netns)
+        return Child("daemon", argv, self.directory, env=env, netns=self._netns, enter=self._enter)
 
     def launch(self, *, failpoints: str = "") -> None:
         """Write the configuration and start the process; does not wait for anything.

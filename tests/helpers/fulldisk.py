@@ -42,6 +42,7 @@ class Life:
                 if "a" not in journal.readers:
                     await journal.settle("a", ReaderRecord(origin=0, cursor=0))
                 await self.fill(journal)
+                await journal._on_reader(lambda _: None)  # the reserve has come to its use
                 ballast = self.directory / "ballast"
                 if self.dice.random() < 0.5:  # somebody else takes what is left, to the last byte
                     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:

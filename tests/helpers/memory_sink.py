@@ -61,12 +61,19 @@ def ok(*, duplicates: int = 0, state: bytes | None = None) -> Answer:
 
 
 def partly(failed: dict[str, SinkError], *, state: bytes | None = None) -> Answer:
-    """All arrive but the ones that are named."""
+    """All arrive but the ones that are named, and what comes after one that may go later, of its entity."""
 
     def answer(sink: MemorySink, batch: Batch) -> Sent:
-        of = names(batch)
-        sink.keep(name for name in of if name not in failed)
-        return Sent(state=state, failed={i: failed[name] for i, name in enumerate(of) if name in failed})
+        errors: dict[int, SinkError] = {}
+        behind: dict[str, SinkError] = {}
+        for i, event in enumerate(batch.events):
+            error = failed.get(event.name) or behind.get(event.entity)
+            if error is not None:
+                errors[i] = error
+            if error is not None and not isinstance(error, Rejected):
+                behind[event.entity] = error
+        sink.keep(name for i, name in enumerate(names(batch)) if i not in errors)
+        return Sent(state=state, failed=errors)
 
     return answer
 

@@ -77,6 +77,7 @@ class Child:
         directory: where `<name>.log` goes, with standard output and error of all its lives.
         env: environment; that of the test run, if not given.
         netns: path of a network namespace to start in.
+        enter: options of `nsenter` for other namespaces to start in.
     """
 
     def __init__(
@@ -87,12 +88,13 @@ class Child:
         *,
         env: Mapping[str, str] | None = None,
         netns: str | None = None,
+        enter: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.argv = [str(item) for item in argv]
         self.log = directory / f"{name}.log"
         self.env = env
-        self.netns = netns
+        self.enter = [*enter, *([f"--net={netns}"] if netns is not None else [])]
         self.exit_code: int | None = None
         """Of the life that ended last; minus the signal's number where a signal ended it."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -121,8 +123,8 @@ class Child:
         # The kernel kills it when the test run dies, however that happens. Both tools replace
         # themselves by the program, so the process id is its own.
         prefix = ["setpriv", "--pdeathsig", "KILL", "--"]
-        if self.netns is not None:
-            prefix = ["nsenter", f"--net={self.netns}", "--", *prefix]
+        if self.enter:
+            prefix = ["nsenter", *self.enter, "--", *prefix]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*prefix, *self.argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env

@@ -69,7 +69,13 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._last = 0.0
         self._stopped = asyncio.Event()
+
+    @property
+    def idle(self) -> float:
+        """Seconds since any connection had a byte."""
+        return asyncio.get_running_loop().time() - self._last
 
     @property
     def mode(self) -> Mode:
@@ -162,6 +168,7 @@ class Proxy:
     ) -> None:
         while True:
             block = await reader.read(_CHUNK)
+            self._last = asyncio.get_running_loop().time()
             if flow.gone(self.forget_after):
                 self.forgotten += flow.count()
                 await self._stopped.wait()

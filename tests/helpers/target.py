@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from eventer.clock import Clock
@@ -77,6 +78,9 @@ class MemoryTarget:
 
     async def flush(self) -> None:
         pass
+
+    async def failed(self) -> None:
+        await asyncio.Event().wait()
 
     def touch(self, at: float) -> None:
         self.contact = at

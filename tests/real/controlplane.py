@@ -126,6 +126,9 @@ class ControlPlane:
             # One lease a second instead of one a minute, so that a short TTL is kept to the second.
             "--lease-reuse-duration-seconds=1",
         ]
+        if len(self.ports) > 1:
+            # How long a server that was told to end waits for open watches: 60 s otherwise.
+            argv.append("--request-timeout=5s")
         return Child("kube-apiserver" if port == self.port else f"kube-apiserver-{port}", argv, self.directory)
 
     def _make_controllers(self) -> list[Child]:
@@ -318,7 +321,10 @@ class ControlPlane:
                 metadata = event["metadata"]
                 key = f"/registry/events/{metadata['namespace']}/{metadata['name']}"
                 body = json.dumps({"kind": "Event", "apiVersion": "v1"} | event)
-                put = {"key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(body.encode()).decode()}
+                put = {
+                    "key": base64.b64encode(key.encode()).decode(),
+                    "value": base64.b64encode(body.encode()).decode(),
+                }
                 puts.append({"requestPut": put})
             await self._etcd_call("kv/txn", {"success": puts})
 

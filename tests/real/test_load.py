@@ -43,7 +43,7 @@ def test_l3_each_event_comes_once_and_requests_are_shared(bench: Bench, rate: in
     assert (got["n"], len(got["delays"])) == (n, n)  # type: ignore[arg-type]
     assert min(got["delays"]) >= 0  # type: ignore[call-overload]
     if rate == 1000:
-        assert 0 < got["requests"] < n / 3  # type: ignore[operator]
+        assert 0 < got["requests"] < n / 4  # type: ignore[operator]
     assert Books.from_metrics(daemon.metrics()).faults() == []
     assert daemon.end() == 0
     assert Books.from_journal(daemon.dir / "state").faults() == []

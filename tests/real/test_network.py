@@ -9,7 +9,7 @@ from tests.helpers.writer import Writer
 from tests.real import netns
 from tests.real.conftest import MakeDaemon
 from tests.real.controlplane import ControlPlane
-from tests.real.rows import WATCH_TIMES, settled, source, truth_of, write
+from tests.real.rows import WATCH_TIMES, end_well, scale, settled, source, truth_of, write
 
 KEEPALIVE = [["TCP_KEEPIDLE", 3], ["TCP_KEEPINTVL", 1], ["TCP_KEEPCNT", 3], ["TCP_USER_TIMEOUT", 6000]]
 
@@ -46,6 +46,32 @@ async def test_w13_half_open(plane: ControlPlane, daemons: MakeDaemon) -> None:
             await write(writer, 20)
             namespace.heal()
             await _end(plane, daemon, writer)
+
+
+async def test_w14_idle_connection_forgotten(plane: ControlPlane, daemons: MakeDaemon) -> None:
+    """W14. A box in the middle forgets connections after 1 s without a byte, in place of 30 s, and tells nobody.
+
+    Watches of seconds in place of minutes. What is written then comes by the next watch.
+    """
+    await plane.namespace("w14")
+    writer = Writer(plane.api, seed=14, namespaces=("w14",))
+    async with Proxy(plane.port) as proxy:
+        proxy.forget_after = 1.0
+        daemon = daemons(
+            sources=[source(plane, server=f"https://127.0.0.1:{proxy.port}", namespaces=["w14"])], scaled=WATCH_TIMES
+        )
+        await daemon.start()
+        await write(writer, 20)
+        await settled(writer.truth, daemon.sights)
+        for _ in range(scale(1, 5)):
+            before = await daemon.metric("eventer_watch_ended_total", cause="stall")
+            await until(lambda: proxy.idle > 1.0, "the watch to be idle")
+            await write(writer, 20)
+            await settled(writer.truth, daemon.sights)
+            assert await daemon.metric("eventer_watch_ended_total", cause="stall") > before
+        assert proxy.forgotten
+        proxy.forget_after = 0.0
+        await end_well(daemon, await truth_of(plane, writer, "w14"), exact=True)
 
 
 def _down(daemon: Daemon) -> bool:

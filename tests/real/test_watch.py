@@ -6,12 +6,13 @@ import random
 
 import pytest
 
+from eventer.config.types import SELECTABLE
 from tests.helpers.process import until
 from tests.helpers.proxy import Mode, Proxy
 from tests.helpers.writer import Writer
 from tests.real.conftest import MakeDaemon
 from tests.real.controlplane import ControlPlane
-from tests.real.rows import end_well, pages_of, settled, source, truth_of, write
+from tests.real.rows import WATCH_TIMES, end_well, pages_of, settled, source, truth_of, write
 
 IMPATIENT = {"eventer.source.settings:StreamSettings.patience": 2.0}
 """Seconds between tries where a person must help, in place of 60."""
@@ -183,6 +184,66 @@ async def test_w33_message_as_large_as_the_api_takes(plane: ControlPlane, daemon
     await end_well(daemon, await truth_of(plane, writer, "w33"), exact=True)
     (sight,) = [sight for sight in daemon.sights() if sight.entity == large.uid]
     assert 0 < len(sight.message) < 20_000
+
+
+async def test_w24_what_leaves_the_selector(plane: ControlPlane, daemons: MakeDaemon) -> None:
+    """W24. Turned from Warning to Normal: the server says DELETED. That is not exported; nor is what comes after."""
+    await plane.namespace("w24")
+    writer = Writer(plane.api, seed=24, namespaces=("w24",))
+    daemon = daemons(sources=[source(plane, namespaces=["w24"], field_selector="type=Warning")])
+    await writer.create(type_="Normal")
+    await daemon.start()
+    leaves, stays = await writer.create(), await writer.create()
+    path = f"/api/v1/namespaces/w24/events/{leaves.name}"
+    await settled({truth.uid: truth for truth in (leaves, stays)}, daemon.sights)
+    await plane.api.merge(path, {"type": "Normal", "count": 2})
+    await plane.api.merge(path, {"count": 3})
+    last = await writer.create()
+    await settled({last.uid: last}, daemon.sights)
+    assert [(sight.entity, sight.count) for sight in daemon.sights()] == [
+        (leaves.uid, 1),
+        (stays.uid, 1),
+        (last.uid, 1),
+    ]
+    await plane.api.merge(path, {"type": "Warning"})
+    survey = await truth_of(plane, writer, "w24")
+    await end_well(daemon, {uid: survey[uid] for uid in (leaves.uid, stays.uid, last.uid)}, exact=True)
+    assert [(sight.count, sight.delta) for sight in daemon.sights() if sight.entity == leaves.uid] == [
+        (1, 1),
+        (3, None),
+    ]
+    assert "looks deleted" in daemon.child.tail(), "the configuration warns of it"
+
+
+async def test_every_selector_that_may_be_configured_is_one_of_the_api(plane: ControlPlane) -> None:
+    for api, path in (("core", "/api/v1/events"), ("events", "/apis/events.k8s.io/v1/events")):
+        for field in sorted(SELECTABLE[api]):
+            await plane.api.request("GET", f"{path}?limit=1&fieldSelector={field}%21%3Dx")
+
+
+async def test_w25_no_bookmarks_on_events(plane: ControlPlane, daemons: MakeDaemon) -> None:
+    """W25, the half about Events: five idle watches of 3 to 5 s in place of 3 min; busy elsewhere meanwhile."""
+    for namespace in ("w25", "w25-busy"):
+        await plane.namespace(namespace)
+    quiet = Writer(plane.api, seed=25, namespaces=("w25",))
+    busy = Writer(plane.api, seed=250, namespaces=("w25-busy",))
+    daemon = daemons(sources=[source(plane, namespaces=["w25"])], scaled=WATCH_TIMES)
+    await daemon.start()
+    await write(quiet, 3)
+    await settled(quiet.truth, daemon.sights)
+    position = await daemon.metric("eventer_watch_position")
+
+    async def watched() -> bool:
+        await busy.create()
+        return await daemon.metric("eventer_watches_total") > 5
+
+    await until(watched, "five watches", every=0.5)
+    assert await daemon.metric("eventer_watch_position") == position
+    assert await daemon.metric("eventer_watch_bookmarks_total") == 0
+    assert await daemon.metric("eventer_watch_relists_total") == 1
+    assert (await daemon.get("/healthz"))[0] == 200
+    await quiet.create()
+    await end_well(daemon, await truth_of(plane, quiet, "w25"), exact=True)
 
 
 READ_EVENTS = [{"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]}]

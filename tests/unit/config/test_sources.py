@@ -116,7 +116,12 @@ def test_each_api_has_names_of_its_own(api: str, field: str, other: str) -> None
 
 
 def test_overlap_is_the_same_both_ways() -> None:
-    scopes = [Kubernetes(), Kubernetes(namespaces=["a", "b"]), Kubernetes(namespaces=["b"]), Kubernetes(namespaces=["c"])]
+    scopes = [
+        Kubernetes(),
+        Kubernetes(namespaces=["a", "b"]),
+        Kubernetes(namespaces=["b"]),
+        Kubernetes(namespaces=["c"]),
+    ]
     table = [[mine.overlaps(theirs) for theirs in scopes] for mine in scopes]
     assert table == [list(row) for row in zip(*table, strict=True)]
     assert table[1] == [True, True, True, False]

@@ -299,6 +299,7 @@ async def test_the_watch_and_the_sink_are_shown_as_they_are(site: Site, server: 
     async with site.running() as life:
         await site.has("first")
         await until(lambda: life.view.runners["dead"].status.error, "the dead sink to be found dead")
+        await life.settled("out")
         text = await scrape(life)
         assert values(text, "eventer_watch_connected") == [1]
         assert values(text, "eventer_watch_position") == [server.store.version]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -35,6 +36,7 @@ from tests.helpers.memory_sink import (
 )
 from tests.helpers.virtual import LoopClock, VirtualLoop
 
+EXAMPLES = 3000 if os.environ.get("EVENTER_SOAK") else 60
 EVENTS = 24
 ENTITIES = 5
 NAMES = [f"web-{n}" for n in range(EVENTS)]
@@ -71,7 +73,7 @@ LIVES = st.lists(
     rules=st.sampled_from([[], [{"name": "/[02468]$/"}], [{"name": "none"}]]),
     appends=st.lists(st.integers(1, 6), max_size=8),
 )
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_at_least_once_in_order_and_one_outcome_each(
     lives: list[Any], count: int, rules: list[Any], appends: list[int]
 ) -> None:
@@ -88,7 +90,7 @@ def test_at_least_once_in_order_and_one_outcome_each(
     limit=st.sampled_from(["", "30/m"]),
     kind=st.sampled_from([MemorySink, RoutedSink]),
 )
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_same_with_everything_that_parks_and_overlaps(
     lives: list[Any],
     count: int,

@@ -127,3 +127,23 @@ async def test_drips_byte_by_byte() -> None:
         assert len(await reader.read(5)) == 1
         await until(lambda: proxy.answered == 5, "all bytes")
         writer.transport.abort()
+
+
+async def test_a_forgotten_connection_is_silent_and_new_ones_are_not() -> None:
+    async with echo_behind_proxy() as (proxy, got):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(b"before")
+        assert await reader.readexactly(6) == b"before"
+        proxy.forget_after = 1e-9
+        writer.write(b"into the void")
+        await until(lambda: proxy.forgotten == 1, "the bytes to be swallowed")
+        proxy.forget_after = 0.0
+        writer.write(b"still nothing")
+        later, other = await asyncio.open_connection("127.0.0.1", proxy.port)
+        other.write(b"another")
+        assert await later.readexactly(7) == b"another"
+        assert got == [b"before", b"another"]
+        assert proxy.forgotten == 1
+        assert not reader.at_eof()
+        for each in (writer, other):
+            each.transport.abort()
