@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from eventer.clock import Clock
@@ -37,8 +37,8 @@ class Parked:
         """Entity to its letters that wait for a destination."""
         self._due: list[tuple[float, int]] = []
         """Heap of (monotonic time, number) over held letters; those gone are skipped."""
-        self._waiting: dict[str, dict[int, None]] = {}
-        """Destination to the letters that wait for it, in order."""
+        self._waiting: dict[str, set[int]] = {}
+        """Destination to the letters that wait for it."""
         self._breakers: dict[str, Breaker] = {}
 
     def load(self, rows: Iterable[ParkedLetter]) -> None:
@@ -72,6 +72,9 @@ class Parked:
             row: the letter.
             hold: seconds for which it is held back; None if it waits for its destination.
         """
+        destination = self.follows(row.entity)
+        if destination is not None:  # what comes later of an entity waits behind what waits
+            hold, row = None, row._replace(destination=destination)
         self._rows[row.number] = row
         if hold is not None:
             due = self._clock.monotonic() + hold
@@ -79,8 +82,10 @@ class Parked:
             heapq.heappush(self._due, (due, row.number))
         else:
             self._following.setdefault(row.entity, []).append(row.number)
-            self._waiting.setdefault(row.destination, {})[row.number] = None
+            self._waiting.setdefault(row.destination, set()).add(row.number)
             self._breakers.setdefault(row.destination, Breaker(self._clock, self._pace, State.OPEN))
+            if row.entity in self._held:
+                self.add(self._rows[self._held.pop(row.entity)[0]])
 
     def remove(self, number: int) -> None:
         """Forget a letter that came to its end, or was replaced."""
@@ -92,7 +97,7 @@ class Parked:
         following.remove(number)
         if not following:
             del self._following[row.entity]
-        del self._waiting[row.destination][number]
+        self._waiting[row.destination].remove(number)
         if not self._waiting[row.destination]:
             del self._waiting[row.destination]
 
@@ -105,9 +110,10 @@ class Parked:
         found = self._held.get(entity)
         return None if found is None else (found[0], max(0.0, found[1] - self._clock.monotonic()))
 
-    def oldest(self, limit: float) -> list[ParkedLetter]:
-        """Return letters appended before a time (seconds since 1970), as far as they are the first ones."""
-        return list(itertools.takewhile(lambda row: row.at < limit, self._rows.values()))
+    def expired(self, too_old: Callable[[float], bool]) -> list[int]:
+        """Return letters whose time of append is too old, as far as they are the first ones."""
+        old = itertools.takewhile(lambda row: too_old(row.at), self._rows.values())
+        return [row.number for row in old]
 
     def follows(self, entity: str) -> str | None:
         """Return the destination that earlier events of an entity wait for, if they do."""
@@ -143,10 +149,10 @@ class Parked:
         for destination, numbers in self._waiting.items():
             breaker = self._breakers[destination]
             if breaker.state is State.CLOSED:
-                return [number for number, _ in zip(numbers, range(most), strict=False)]
+                return sorted(numbers)[:most]
             if not breaker.wait:
                 breaker.begin()
-                return [next(iter(numbers))]
+                return [min(numbers)]
         return []
 
     def later(self, numbers: Iterable[int]) -> None:

@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import cast
 
 import msgspec
 
@@ -70,7 +71,7 @@ class Parts:
         self._letter = letter
         self._bury = bury
         self._fates: list[Outcome | None] = [None] * len(lines)
-        self._lanes: list[list[list[int]]] = []
+        self._lanes: list[list[Sequence[int]]] = []
         self._letters: dict[int, Letter] = {}
         self._replaced: dict[int, int] = {}
         self._settled = 0
@@ -103,7 +104,7 @@ class Parts:
     def send(self, indexes: Sequence[int], lanes: int = 1) -> None:
         """Set what is to be sent; the same entity is always in the same lane."""
         if lanes == 1:
-            self._lanes = [[list(indexes)]] if indexes else []
+            self._lanes = [[indexes]] if indexes else []
             return
         split: list[list[int]] = [[] for _ in range(lanes)]
         events = Batch([self._lines[i] for i in indexes]).events
@@ -121,7 +122,10 @@ class Parts:
     def next(self, most: int = 1) -> list[tuple[int, Batch]]:
         """Return what to send next: up to so many batches, each with its lane."""
         lanes = [number for number, lane in enumerate(self._lanes) if lane][:most]
-        return [(number, Batch([self._lines[i] for i in self._lanes[number][0]])) for number in lanes]
+        return [(number, self._batch(self._lanes[number][0])) for number in lanes]
+
+    def _batch(self, part: Sequence[int]) -> Batch:
+        return Batch(self._lines if len(part) == len(self._lines) else [self._lines[i] for i in part])
 
     def single_out(self, rng: Random) -> None:
         """Let the next send be one event by chance, of those with nothing of their entity before them."""
@@ -156,9 +160,8 @@ class Parts:
             todo.insert(0, part)
             return [result]
         duplicates = result.duplicates
-        if not result.failed:
-            for place, i in enumerate(part):
-                self._fates[i] = Outcome.DUPLICATE if place < duplicates else Outcome.DELIVERED
+        if not result.failed and not duplicates and len(part) == len(self._fates):
+            self._fates = [Outcome.DELIVERED] * len(part)  # the usual case, without a loop
             return []
         failures: list[SinkError] = []
         again: list[int] = []
@@ -213,8 +216,9 @@ class Parts:
             end = len(fates)
         self._settled = end
         # Counted by list.count: identity first, and no call of Enum.__hash__ per event.
-        new = fates[start:end]
-        decided = Decided(outcomes=Counter({each: n for each in _OUTCOMES if (n := new.count(each))}))
+        new = cast("list[Outcome]", fates[start:end])
+        one = new[:1] if new.count(new[0] if new else Outcome.DELIVERED) == len(new) else _OUTCOMES
+        decided = Decided(outcomes=Counter({each: n for each in one if (n := new.count(each))}))
         if self._letters or self._replaced:
             decided.letters = [self._letters[i] for i in range(start, end) if i in self._letters]
             decided.gone = [self._replaced[i] for i in range(start, end) if i in self._replaced]

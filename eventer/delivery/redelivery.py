@@ -46,8 +46,7 @@ class Redelivery:
 
     async def expire(self) -> None:
         """Let go of letters that have waited longer than events may."""
-        limit = self._shedding.oldest
-        old = [row.number for row in self._parked.oldest(limit)]
+        old = self._parked.expired(self._shedding.too_old())
         if old:
             await self._end(old, Outcome.EXPIRED)
 

@@ -317,12 +317,14 @@ class Runner:
             parts.single_out(self._rng)
             most = 1
         batches = parts.next(most)
-        sends = [self._sender.send(batch) for _, batch in batches]
-        self._limit.begin(len(sends))
+        self._limit.begin(len(batches))
+        send = self._sender.send
         if self._trials.careful:
-            results = [await self._trials.attempt(number, sends[0])]
+            results = [await self._trials.attempt(number, lambda: send(batches[0][1]))]
+        elif len(batches) == 1:
+            results = [await send(batches[0][1])]
         else:
-            results = [await sends[0]] if len(sends) == 1 else await asyncio.gather(*sends)
+            results = await asyncio.gather(*(send(batch) for _, batch in batches))
         failure: SinkError | None = None
         state: bytes | None = None
         for (lane, batch), result in zip(batches, results, strict=True):

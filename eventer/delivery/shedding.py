@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 from eventer.clock import Clock
@@ -19,6 +21,11 @@ TOLD_EVERY: Final = 10.0
 """Seconds between two gap records while letting go: exact counts are in the books at all times."""
 
 
+JUMP: Final = 60.0
+"""Seconds that the wall clock must gain on the monotonic one to have been set; a suspended machine
+looks the same, and is given the time that it slept."""
+
+
 class Shedding:
     """What one sink let go of: by the operator's `state.max_age` and `state.max_size`, or by damage."""
 
@@ -29,12 +36,24 @@ class Shedding:
         self._max_age = max_age
         self._log = log
         self._shed: Counter[Outcome] = Counter()
-        self._told = clock.monotonic()
+        self._told = self._seen = clock.monotonic()
+        self._wall = clock.now().timestamp()
+        self._jumped = (-math.inf, 0.0)
 
-    @property
-    def oldest(self) -> float:
-        """Time of append, in seconds since 1970, before which events are too old."""
-        return self._clock.now().timestamp() - self._max_age
+    def too_old(self) -> Callable[[float], bool]:
+        """Return what tells whether an event appended at a time (seconds since 1970) has waited too long.
+
+        A wall clock that was set forward makes nothing older: a machine that starts in 1970 must not
+        let go of everything in the moment in which it learns the time.
+        """
+        wall, now = self._clock.now().timestamp(), self._clock.monotonic()
+        expected = self._wall + now - self._seen
+        before, by = self._jumped
+        if wall - expected > JUMP:
+            before, by = self._jumped = (expected, by + wall - expected)
+        self._wall, self._seen = wall, now
+        limit = wall - self._max_age
+        return lambda at: at + (by if at <= before else 0.0) < limit
 
     def over(self, cursor: int) -> bool:
         """Whether the journal has no room for what waits from this offset on."""
@@ -45,8 +64,8 @@ class Shedding:
         over = min(self._journal.shed_to - piece.first, len(piece.lines))
         if over > 0:
             return over, Outcome.DROPPED
-        limit = self.oldest
-        old = itertools.takewhile(lambda row: row[1] < limit, piece.rows)
+        too_old = self.too_old()
+        old = itertools.takewhile(lambda row: too_old(row[1]), piece.rows)
         return sum(count for count, _ in old), Outcome.EXPIRED
 
     def note(self, outcome: Outcome, n: int) -> None:

@@ -10,7 +10,7 @@ bury nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import msgspec
@@ -70,13 +70,13 @@ class Trials:
         trial = self._settlement.record.trial
         return trial.suspect == number and trial.noted >= NOTED
 
-    async def attempt(self, number: int, sending: Coroutine[Any, Any, Sent | SinkError]) -> Sent | SinkError:
+    async def attempt(self, number: int, send: Callable[[], Coroutine[Any, Any, Sent | SinkError]]) -> Sent | SinkError:
         """Send with a note of the event at this offset on the disk. Nothing is settled meanwhile."""
         settlement = self._settlement
         before = settlement.record.trial
         noted = before.noted if before.suspect == number else 0
         await settlement.note(msgspec.structs.replace(before, suspect=number, noted=noted + 1))
-        task = asyncio.ensure_future(sending)
+        task = asyncio.ensure_future(send())
         try:
             quick, _ = await asyncio.wait({task}, timeout=ALIVE)
             if not quick:

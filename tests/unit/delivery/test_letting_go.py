@@ -28,7 +28,7 @@ from tests.helpers.memory_sink import (
     running,
     settled,
 )
-from tests.helpers.virtual import in_virtual_time
+from tests.helpers.virtual import LoopClock, in_virtual_time
 
 HOUR = 600.0  # not a whole one: each second costs a round of housekeeping
 
@@ -105,6 +105,26 @@ async def test_a_wall_clock_that_jumps_back_expires_nothing(tmp_path: Path) -> N
         journal._clock.skew = -10 * HOUR
         await settled(journal, 1)
         assert outcomes(journal) == {Outcome.DELIVERED: 1}
+
+
+@in_virtual_time
+async def test_w37_a_wall_clock_that_is_set_forward_expires_nothing(tmp_path: Path) -> None:
+    clock = LoopClock()
+    clock.skew = -56 * 365 * 86_400.0
+    sink = MemorySink(otherwise=retry())
+    async with opened(tmp_path, clock) as journal, running(journal, sink, max_age=3600):
+        await append(journal, numbered(1, 2))
+        await asyncio.sleep(600)
+        clock.skew = 0.0
+        await append(journal, numbered(3))
+        await asyncio.sleep(600)
+        sink.otherwise = ok()
+        await settled(journal, 3)
+        assert outcomes(journal) == {Outcome.DELIVERED: 3}
+        sink.otherwise = retry()
+        await append(journal, numbered(4))
+        await asyncio.sleep(4000)
+        assert outcomes(journal)[Outcome.EXPIRED] == 1, "age goes on counting after the jump"
 
 
 @in_virtual_time
