@@ -18,7 +18,7 @@ import msgspec
 
 from eventer.event import Event
 
-__all__ = ["FIELDS", "Rule", "RuleFault", "Verdicts"]
+__all__ = ["FIELDS", "Part", "Rule", "RuleFault", "Test", "Verdicts"]
 
 SHARED: Final = ("cluster", "origin", "type", "reason", "kind", "namespace", "component")
 """Fields with few values: verdicts on them are remembered."""
@@ -31,6 +31,8 @@ _parser: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - the pu
 TEXT_CAP: Final = 4096
 """Characters of a text that a regular expression sees. `re` backtracks: on hostile texts its time
 grows with the length to the power of the number of unbounded repeats, so the length is bounded."""
+_PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ./_-]*(?<! )")
+"""Texts that YAML takes as they are, also between braces."""
 REMEMBERED: Final = 65_536
 """Verdicts kept before the memory is emptied: about 20 MB at most, and refilled in one batch."""
 
@@ -41,6 +43,22 @@ class RuleFault(ValueError):
     def __init__(self, faults: list[tuple[tuple[str | int, ...], str, str]]) -> None:
         self.faults = faults
         super().__init__("; ".join(message for _, message, _ in faults))
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What one field of a rule says of one event, and why: for people, never on the way of an event."""
+
+    field: str
+    """A field of the language; `labels.team` for a label."""
+    text: str
+    """What the event has there."""
+    holds: bool
+    by: str
+    """The value, as written without `!`, that decided. Empty where the text is none of those wanted,
+    or none of those refused."""
+    wanted: tuple[str, ...]
+    refused: tuple[str, ...]
+    """What the rule names with `!`, without it."""
 
 
 class Test(msgspec.Struct, frozen=True):
@@ -62,6 +80,32 @@ class Test(msgspec.Struct, frozen=True):
         if not self.words and not self.patterns:
             return True
         return text in self.words or any(pattern.search(text) for pattern in self.patterns)
+
+    def part(self, field: str, text: str) -> Part:
+        """Say what the test says of a text, and why."""
+        holds = self(text)
+        words, patterns = (self.words, self.patterns) if holds else (self.not_words, self.not_patterns)
+        searched = text[:TEXT_CAP]
+        by = text if text in words else next((f"/{p.pattern}/" for p in patterns if p.search(searched)), "")
+        return Part(field, text, holds, by, self.wanted, self.refused)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Words and patterns of which one must hold, as written."""
+        return (*sorted(self.words), *(f"/{pattern.pattern}/" for pattern in self.patterns))
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Words and patterns of which none may hold, as written, without `!`."""
+        return (*sorted(self.not_words), *(f"/{pattern.pattern}/" for pattern in self.not_patterns))
+
+    def __str__(self) -> str:
+        values = [_quoted(value) for value in (*self.wanted, *(f"!{value}" for value in self.refused))]
+        return values[0] if len(values) == 1 else f"[{', '.join(values)}]"
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "''") + "'"
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -106,6 +150,23 @@ class Rule(msgspec.Struct, frozen=True):
             and all(test(getattr(event, field)) for field, test in self.open.items())
             and all(test(event.labels.get(label, "")) for label, test in self.labels.items())
         )
+
+    def parts(self, event: Event) -> list[Part]:
+        """Say field by field what the rule says of an event; it matches if all of them hold."""
+        return [
+            *(
+                test.part(field, str(getattr(event, field)))
+                for field, test in (*self.shared.items(), *self.open.items())
+            ),
+            *(test.part(f"labels.{label}", event.labels.get(label, "")) for label, test in self.labels.items()),
+        ]
+
+    def __str__(self) -> str:
+        fields = [f"{field}: {test}" for field, test in (*self.shared.items(), *self.open.items())]
+        if self.labels:
+            labels = ", ".join(f"{_quoted(label)}: {test}" for label, test in self.labels.items())
+            fields.append(f"labels: {{{labels}}}")
+        return f"{{{', '.join(fields)}}}"
 
 
 def _test(value: Any, path: tuple[str | int, ...], faults: list[tuple[tuple[str | int, ...], str, str]]) -> Test:

@@ -31,7 +31,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, ClassVar, Final, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -75,6 +75,9 @@ class BatchConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class SinkConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Options that every sink has. Subclass it per kind."""
 
+    keeps_state: ClassVar[bool] = False
+    """Whether `open` or `send` return a state, so that the far side and the journal belong together: no
+    other process may open such a sink, `eventer test-send` among them."""
     kind: str
     """Which sink: the name of a module in `sinks/`."""
     match: list[Rule] = []

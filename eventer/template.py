@@ -60,7 +60,7 @@ def as_json(text: str) -> str:
     """
     try:
         return msgspec.json.format(text, indent=-1)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(
             f"the result is not JSON ({error}); write {{{{ event.message | tojson }}}}, without quotes around it"
         ) from None

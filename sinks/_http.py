@@ -1,53 +1,45 @@
-"""HTTP for sinks: the one module that imports httpx, and the one table from answers to outcomes.
+"""HTTP for sinks: the one module that imports httpx, and every way in which a request can fail.
 
 Whatever a sink over HTTP must not get wrong is here once: the deadline covers the whole exchange
 (httpx's own time-outs start anew with each byte that drips in), redirects are not followed (a robot
-uses them as a penalty, and they can lead anywhere), certificates are verified, at most a bounded
-part of an answer is read, and no address, token or header gets into a message. Facts about httpx
-are from https://www.python-httpx.org/advanced/timeouts/ and its source.
+uses them as a penalty, and they can lead anywhere), nothing is sent to an address that `sinks._peer`
+forbids, certificates are verified, at most a bounded part of an answer is read, and no address,
+token or header gets into a message. Facts about httpx are from
+https://www.python-httpx.org/advanced/timeouts/, .../extensions/#trace and its source.
 
-    2xx                          an `Answer`
-    408 425 429 5xx              Retry, after what Retry-After says
-    no or no complete answer     Retry
-    3xx 401 403 404 405 407 410  Blocked: address or credentials are wrong, whatever is sent
-    certificate not trusted      Blocked
-    413 and all other 4xx        Rejected
+    an answer                                   see `sinks._answers`
+    no or no complete answer                    Retry
+    a certificate, theirs or ours, not trusted  Blocked
+    a forbidden address, a proxy that denies us Blocked
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import re
 import socket
 import ssl
 import sys
 from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 import httpx
-import msgspec
 
 from eventer.clock import Clock
 from eventer.errors import Blocked, Rejected, Retry, SinkError
-from eventer.text import redact
-from eventer.values import Secret
+from sinks._answers import Answer, refusal
+from sinks._auth import AuthConfig, Credential, credential, reveal
+from sinks._peer import forbidden
+from sinks._proxy import ProxyConfig
+from sinks._tls import TlsConfig, context, stamp
 
-__all__ = ["Answer", "AuthConfig", "BasicConfig", "Http", "TlsConfig", "reveal"]
+__all__ = ["Http"]
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for connection and TLS handshake; three lost SYN packets on Linux."""
 ANSWER_LIMIT: Final = 64 << 10
 """Bytes read of an answer. Enough for every robot's; a bulk API's sink asks for more."""
-ANSWER_KEPT: Final = 1000
-"""Characters of an answer that go into the exception, and with it to a dead letter."""
-LONGEST_WAIT: Final = 3600.0
-"""Seconds that Retry-After is believed at most; more is a mistake or an attack."""
-
-_BUSY: Final = {408: "timeout", 425: "busy", 429: "throttled"}
-_BLOCKED: Final = {401: "denied", 403: "denied", 404: "address", 405: "address", 407: "denied", 410: "address"}
 
 # httpx logs every request at INFO with its full URL, which for a robot is its secret; httpcore
 # logs headers at DEBUG.
@@ -55,94 +47,28 @@ for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
-class BasicConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """User name and password."""
+class _Link:
+    """A client, and what it was made from: files, and the password for the proxy, if any."""
 
-    username: str
-    """Name of the user; it cannot hold a colon."""
-    password: Secret
-    """Its password."""
-
-    def __post_init__(self) -> None:
-        """Check the name.
-
-        Raises:
-            ValueError: it holds a colon.
-        """
-        if ":" in self.username:
-            raise ValueError("a user name for basic authentication cannot hold a colon (RFC 7617); leave it out")
-
-
-class AuthConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Who we are, for the far side. Read again for every request, so that secrets can rotate."""
-
-    bearer: Secret | None = None
-    """Token, sent as `Authorization: Bearer ...`."""
-    basic: BasicConfig | None = None
-    """User name and password, sent as `Authorization: Basic ...`."""
-
-    def __post_init__(self) -> None:
-        """Check that one of the two is there.
-
-        Raises:
-            ValueError: neither or both are.
-        """
-        if (self.bearer is None) == (self.basic is None):
-            raise ValueError("auth takes one of bearer and basic; write for example `auth: {bearer: ${TOKEN}}`")
-
-
-class TlsConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """How the far side proves who it is. Certificates are always verified, TLS is 1.2 or newer."""
-
-    ca_file: str | None = None
-    """File with the certificates (PEM) that are trusted, in place of the system's."""
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What the far side answered."""
-
-    status: int
-    body: bytes
-    """Its first part, up to the limit of the `Http` that read it."""
-    secrets: list[str]
-    """What the far side may have echoed and nobody may see, longest first."""
-
-    def __repr__(self) -> str:
-        return f"Answer({self.status}, {len(self.body)} bytes)"
-
-    def shown(self) -> str:
-        """Return the start of the body without secrets: what may go into an exception."""
-        # Cut only after hiding, and hide in a longer piece, so that no half of a secret is left.
-        text = self.body[: 16 * ANSWER_KEPT].decode("utf-8", "replace")
-        for secret in self.secrets:
-            text = text.replace(secret, "<secret>")
-        return redact(text)[:ANSWER_KEPT]
-
-
-def reveal(secret: Secret, what: str) -> str:
-    """Return a secret's present value.
-
-    Raises:
-        Blocked: its file cannot be read, or it is empty; the message names where it comes from.
-    """
-    try:
-        value = secret.reveal()
-    except (OSError, ValueError) as error:
-        problem = (error.strerror or "error") if isinstance(error, OSError) else "it is not UTF-8"
-        raise Blocked(f"{what} cannot be read from {secret.source}: {problem}.", reason="secret") from None
-    if not value:
-        raise Blocked(f"{what} is empty in {secret.source}.", reason="secret")
-    return value
+    def __init__(self, client: httpx.AsyncClient, files: tuple[object, ...], password: str) -> None:
+        self.client = client
+        self.made_from = (files, password)
+        self.users = 0
+        """Requests under way."""
 
 
 class Http:
-    """One sink's connection. `open` it before the first `request`, `close` it in the end.
+    """One sink's connections. `open` it before the first `request`, `close` it in the end.
+
+    Requests may overlap: all they share is the pool of connections.
 
     Args:
         timeout: seconds for one request, answer included.
         clock: reads the dates of Retry-After.
         auth: credentials, if any.
-        tls: what to trust, if not the system's certificates.
+        tls: what to trust, if not the system's certificates, and who we are.
+        proxy: the way to go, if not the direct one.
+        connections: requests that may overlap.
         answer_limit: bytes read of an answer.
     """
 
@@ -153,39 +79,35 @@ class Http:
         clock: Clock,
         auth: AuthConfig | None = None,
         tls: TlsConfig | None = None,
+        proxy: ProxyConfig | None = None,
+        connections: int = 1,
         answer_limit: int = ANSWER_LIMIT,
     ) -> None:
         self._timeout = timeout
         self._clock = clock
         self._auth = auth
         self._tls = tls or TlsConfig()
+        self._proxy = proxy
+        self._connections = connections
         self._answer_limit = answer_limit
-        self._client: httpx.AsyncClient | None = None
+        self._link: _Link | None = None
+        self._unusable: tuple[tuple[object, ...], str] | None = None
+        """What no client could be made from, when that was last tried."""
 
     async def open(self) -> None:
         """Get ready. Connects to nobody yet.
 
         Raises:
-            Blocked: the file of trusted certificates cannot be used.
+            Blocked: a file of certificates or a secret for the proxy cannot be used.
         """
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                verify=self._context(),
-                trust_env=False,
-                http2=False,
-                follow_redirects=False,
-                timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
-                # One request at a time; a few more for connections that are still being closed.
-                limits=httpx.Limits(max_connections=4, max_keepalive_connections=1, keepalive_expiry=30.0),
-                # Not compressed: a few bytes of an answer could otherwise unfold to gigabytes.
-                headers={"User-Agent": "eventer", "Accept-Encoding": "identity"},
-            )
+        if self._link is None:
+            self._link = self._make(*self._material())
 
     async def close(self) -> None:
         """Close the connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        link, self._link = self._link, None
+        if link is not None:
+            await link.client.aclose()
 
     async def request(
         self,
@@ -206,29 +128,33 @@ class Http:
             within: seconds, where less than the time-out is left.
 
         Raises:
-            Retry, Rejected, Blocked: see the table at the top of the module.
+            Retry, Rejected, Blocked: see the tables at the top of this module and of `sinks._answers`.
         """
-        assert self._client is not None, "request before open"
         target = _parse(url)
         place = f"{target.scheme}://{target.netloc.decode('ascii', 'replace')}/…"
+        if self._proxy:
+            place += " (through the proxy)"
         sent = [(name.encode("ascii", "replace"), value.encode()) for name, value in headers.items()]
-        credential = self._credential()
-        if credential:
-            sent.append((b"Authorization", credential.encode()))
+        own = credential(self._auth) if self._auth else None
+        if own:
+            sent.append((own.name.encode(), own.value.encode()))
+        link = await self._take()
         outer = sys.exc_info()[1]
         try:
             async with (
                 asyncio.timeout(self._timeout if within is None else min(within, self._timeout)),
-                self._client.stream(method, target, content=body, headers=sent) as response,
+                link.client.stream(method, target, content=body, headers=sent, extensions=_EXTENSIONS) as response,
             ):
                 content = await self._read(response)
         except Exception as error:  # noqa: BLE001 - whatever the library raises must become an outcome
             failure = _failure(error, outer, place)
         else:
-            answer = Answer(response.status_code, content, _echoes(target, sent, credential))
+            answer = Answer(response.status_code, content, _echoes(target, sent, own, link.made_from[1]))
             if response.is_success:
                 return answer
-            failure = self._refusal(answer, response.headers.get("retry-after", ""), place)
+            failure = refusal(answer, response.headers.get("retry-after", ""), self._clock.now(), place)
+        finally:
+            await self._leave(link)
         raise failure  # outside of the handler: the original holds the URL and the headers
 
     async def _read(self, response: httpx.Response) -> bytes:
@@ -242,80 +168,95 @@ class Http:
                 break
         return b"".join(pieces)
 
-    def _refusal(self, answer: Answer, retry_after: str, place: str) -> SinkError:
-        status, shown = answer.status, answer.shown()
-        message = f"{place} answered {status}"
-        if status in _BUSY or status >= 500:
-            after = self._wait(retry_after)
-            return Retry(f"{message}.", reason=_BUSY.get(status, "server"), after=after, answer=shown)
-        if 300 <= status < 400:
-            return Blocked(
-                f"{message}, a redirect, which is not followed. Give the address that it leads to.",
-                reason="redirect",
-                answer=shown,
-            )
-        if status in _BLOCKED:
-            reason = _BLOCKED[status]
-            what = "credentials" if reason == "denied" else "address"
-            return Blocked(f"{message}. Check the {what}.", reason=reason, answer=shown)
-        return Rejected(f"{message}.", reason="too_large" if status == 413 else "refused_data", answer=shown)
-
-    def _wait(self, value: str) -> float | None:
-        """Read Retry-After: seconds or a date (RFC 9110, 10.2.3). Anything else says nothing."""
-        value = value.strip()
-        if re.fullmatch(r"[0-9]{1,20}(?:\.[0-9]{1,9})?", value, re.ASCII):
-            return min(float(value), LONGEST_WAIT)
-        try:
-            wait = parsedate_to_datetime(value).timestamp() - self._clock.now().timestamp()
-        except (ValueError, OverflowError, OSError):
-            return None
-        return min(wait, LONGEST_WAIT) if wait > 0 else None
-
-    def _credential(self) -> str:
-        """Return the value of the Authorization header; empty without `auth`.
+    async def _take(self) -> _Link:
+        """Return the client to use, a new one where what it is made from has changed.
 
         Raises:
-            Blocked: a secret cannot be read or cannot stand in a header.
+            Retry: it cannot be made from what is there now: for a moment, while files are replaced,
+                a certificate and its key do not belong together.
+            Blocked: that was so before.
         """
-        if self._auth is None:
-            return ""
-        if self._auth.basic:
-            user, secret = self._auth.basic.username, self._auth.basic.password
-            pair = f"{user}:{reveal(secret, 'The password')}"
-            return f"Basic {base64.b64encode(pair.encode()).decode()}"
-        assert self._auth.bearer is not None
-        token = reveal(self._auth.bearer, "The token")
-        if not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise Blocked(
-                f"The token from {self._auth.bearer.source} holds a blank, a line break or a character that is not "
-                "ASCII; write nothing but the token there.",
-                reason="secret",
-            )
-        return f"Bearer {token}"
+        assert self._link is not None, "request before open"
+        material = self._material()
+        if material != self._link.made_from:
+            try:
+                made = self._make(*material)
+            except Blocked as error:
+                if self._unusable == material:
+                    raise
+                self._unusable = material
+                raise Retry(str(error), reason=error.reason) from None
+            old, self._link = self._link, made
+            if not old.users:
+                await old.client.aclose()
+        link = self._link
+        link.users += 1
+        return link
 
-    def _context(self) -> ssl.SSLContext:
-        path = self._tls.ca_file
-        try:
-            if path:
-                context = ssl.create_default_context(cafile=path)
-                # From Python 3.13 on, strict checks refuse authorities without key identifiers,
-                # which home-made ones often lack; this one was named by hand.
-                context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-            else:
-                context = httpx.create_ssl_context()
-                context.load_default_certs()  # a company's own authorities are installed there
-        except (OSError, ValueError) as error:
-            problem = (error.strerror or "no certificate in it") if isinstance(error, OSError) else "not a file name"
-            raise Blocked(f"The certificates in {path} cannot be used: {problem}.", reason="tls") from None
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        return context
+    async def _leave(self, link: _Link) -> None:
+        link.users -= 1
+        if not link.users and link is not self._link:
+            await link.client.aclose()
+
+    def _material(self) -> tuple[tuple[object, ...], str]:
+        """Return what changes when a client of another making is needed.
+
+        Raises:
+            Blocked: the password for the proxy cannot be read.
+        """
+        basic = self._proxy.basic if self._proxy else None
+        password = reveal(basic.password, "The password for the proxy") if basic else ""
+        return stamp(self._tls), password
+
+    def _make(self, files: tuple[object, ...], password: str) -> _Link:
+        proxy = None
+        if self._proxy:
+            # The proxy is not the far side: it does not get our certificate.
+            secure = self._proxy.url.startswith("https:")
+            trust = context(self._tls, httpx.create_ssl_context, known=False) if secure else None
+            auth = (self._proxy.basic.username, password) if self._proxy.basic else None
+            proxy = httpx.Proxy(self._proxy.url, auth=auth, ssl_context=trust)
+        client = httpx.AsyncClient(
+            verify=context(self._tls, httpx.create_ssl_context),
+            proxy=proxy,
+            trust_env=False,
+            http2=False,
+            follow_redirects=False,
+            event_hooks={"response": [_stay]},
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
+            limits=httpx.Limits(
+                # A few more for connections that are still being closed.
+                max_connections=self._connections + 3,
+                max_keepalive_connections=self._connections,
+                # After so many seconds of quiet, the name is resolved anew.
+                keepalive_expiry=30.0,
+            ),
+            # Not compressed: a few bytes of an answer could otherwise unfold to gigabytes.
+            headers={"User-Agent": "eventer", "Accept-Encoding": "identity"},
+        )
+        return _Link(client, files, password)
+
+
+_SECRET_HEADER: Final = re.compile(rb"auth|token|key|secret|signature|cookie|password", re.IGNORECASE)
+
+
+def _echoes(target: httpx.URL, headers: list[tuple[bytes, bytes]], own: Credential | None, password: str) -> list[str]:
+    """List what a far side may echo and nobody may see: parts of the address, secret headers.
+
+    Short parts are left out: they are no secrets, and hiding them would garble every answer.
+    """
+    found: list[str] = [str(target), target.path, *target.path.split("/"), target.password, password]
+    found += target.params.values()
+    found += [value.decode() for name, value in headers if _SECRET_HEADER.search(name)]
+    found += own.secrets if own else ()
+    return sorted({item for item in found if len(item) >= 8}, key=len, reverse=True)
 
 
 def _parse(url: str) -> httpx.URL:
     """Read an address.
 
     Raises:
-        Blocked: it is none.
+        Blocked: it is none, or one that nothing may be sent to.
     """
     try:
         target = httpx.URL(url.strip())
@@ -323,21 +264,73 @@ def _parse(url: str) -> httpx.URL:
         target = httpx.URL("")
     if target.scheme not in ("http", "https") or not target.host:
         raise Blocked("The address is no URL; write https://host/path.", reason="address")
+    if forbidden(target.host):
+        raise _inside(target.host)
     return target
+
+
+class _ForbiddenPeerError(Exception):
+    """The name leads to an address that nothing may be sent to."""
+
+
+async def _look(name: str, info: Mapping[str, Any]) -> None:
+    """See whom a new connection leads to, before a byte is sent: a name can lead anywhere, any time anew."""
+    if name != "connection.connect_tcp.complete":
+        return
+    stream = info["return_value"]
+    host = str(stream.get_extra_info("server_addr")[0])
+    if forbidden(host):
+        await stream.aclose()
+        raise _ForbiddenPeerError(host)
+
+
+_EXTENSIONS: Final = {"trace": _look}
+
+
+async def _stay(response: httpx.Response) -> None:
+    """Forget where a redirect leads: httpx reads that even if it is not to follow, and fails where it is no URL."""
+    response.headers.pop("location", None)
+
+
+def _inside(host: str) -> Blocked:
+    return Blocked(
+        f"The address leads to {host}: to link-local addresses and metadata services of clouds nothing is sent.",
+        reason="address",
+    )
+
+
+_UNKNOWN: Final = re.compile(
+    "ALERT_(?:CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|NO_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR)"
+)
+"""What OpenSSL calls the alerts by which a far side refuses our certificate, or misses it (RFC 8446, 6.2)."""
 
 
 def _failure(error: Exception, outer: BaseException | None, place: str) -> SinkError:
     """Turn what httpx raised into an outcome; see its tree in httpx/_exceptions.py."""
     causes = list(_causes(error, outer))
     for cause in causes:
+        if isinstance(cause, _ForbiddenPeerError):
+            return _inside(str(cause))
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Blocked(
                 f"The certificate of {place} is not trusted: {cause.verify_message}. Name its issuer in tls.ca_file.",
                 reason="tls",
             )
+        if isinstance(cause, ssl.SSLError) and _UNKNOWN.search(cause.reason or ""):
+            return Blocked(
+                f"{place} wants a certificate of ours that it trusts. Check tls.cert_file and tls.key_file.",
+                reason="tls",
+            )
     for kinds, reason, words in _NETWORK:
         if any(isinstance(cause, kinds) for cause in causes):
             return Retry(words.format(place=place), reason=reason)
+    if isinstance(error, httpx.ProxyError):
+        # Its text is the status line of the proxy's answer, of which only the number is ours to show.
+        number = re.match(r"[1-5]\d\d\b", str(error))
+        answered = f"The proxy on the way to {place} answered {number[0] if number else 'with an error'}."
+        if number and number[0] in {"401", "403", "407"}:
+            return Blocked(f"{answered} Check proxy.basic and what the proxy allows.", reason="proxy")
+        return Retry(answered, reason="proxy")
     if isinstance(error, httpx.RemoteProtocolError):
         if "disconnected" in str(error) or "closed" in str(error):
             return Retry(f"{place} cut the connection before its answer was complete.", reason="cut")
@@ -371,25 +364,8 @@ def _causes(error: BaseException, outer: BaseException | None) -> Iterator[BaseE
         if item is None or id(item) in seen:
             continue
         seen.add(id(item))
-        yield item
+        if not isinstance(item, ssl.SSLWantReadError):  # how every read over TLS begins; no failure
+            yield item
         waiting += [item.__cause__, item.__context__]
         if isinstance(item, BaseExceptionGroup):
             waiting += item.exceptions
-
-
-_SECRET_HEADER: Final = re.compile(rb"auth|token|key|secret|signature|cookie|password", re.IGNORECASE)
-
-
-def _echoes(target: httpx.URL, headers: list[tuple[bytes, bytes]], credential: str) -> list[str]:
-    """List what a far side may echo and nobody may see: parts of the address, secret headers.
-
-    Short parts are left out: they are no secrets, and hiding them would garble every answer.
-    """
-    found: list[str] = [str(target), target.path, *target.path.split("/"), target.password]
-    found += target.params.values()
-    found += [value.decode() for name, value in headers if _SECRET_HEADER.search(name)]
-    scheme, _, value = credential.partition(" ")
-    found.append(value)
-    if scheme == "Basic":
-        found += base64.b64decode(value).decode().split(":", 1)[1:]
-    return sorted({item for item in found if len(item) >= 8}, key=len, reverse=True)

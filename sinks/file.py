@@ -1,13 +1,11 @@
-"""`kind: file`: events as JSON lines in a file on disk, rotated by size, with nothing in it twice.
+"""`kind: file`: events as JSON lines in a file on disk, rotated by size and time, with nothing in it twice.
 
 How kill -9 leaves no duplicates. `send` returns after fsync, with the place that the file has
 reached as its state, and the journal settles that state together with the cursor. What stands in
 the file behind the settled place belongs to sends that will be repeated, so `open` cuts it off.
 
-A place is a length and the bytes before it (a digest of the last 1,024). It names no file: `open`
-looks for the file, current or rotated, that has these bytes at this length. So a rotation after the
-settled place, another device number after the volume moved to another node, or a reused inode do
-not lead astray, and what is cut is only ever behind bytes that this sink wrote.
+A place (`sinks/_place.py`) names no file: `open` looks for the file, current or rotated, that has the
+right bytes before it. What is cut is only ever behind bytes that this sink wrote.
 
 That holds for what a crash can leave, which is little. Where more stands behind the settled place
 (a state directory restored from a backup), or the place is nowhere, nothing is cut: it is told, and
@@ -17,22 +15,19 @@ The first place is the file as `open` found it, kept before anything is sent.
 
 A rotation is one rename, to `<path>.<number>` with rising numbers; then a new file is begun. Every
 step can be the last before a crash: `open` undoes rotations newer than the settled place by
-deleting what is newer (all of it unsettled) and renaming the file back.
+deleting what is newer (all of it unsettled) and renaming the file back. What may have to come back
+is not compressed yet (`sinks/_rotated.py` has the rest about files put aside).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import fcntl
-import hashlib
 import os
-import re
-import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -40,14 +35,15 @@ from msgspec import Meta
 from eventer.errors import Blocked, Retry, SinkError
 from eventer.failpoint import hit
 from eventer.sink import Batch, Sent, SinkConfig, SinkContext
-from eventer.values import Size
+from eventer.values import Duration, Size
+from sinks._disk import check, failure
+from sinks._place import TAIL, Place, holds, place_of
+from sinks._rotated import Rotated, sync_directory
 
 __all__ = ["Config", "Sink"]
 
 T = TypeVar("T")
 
-TAIL: Final = 1024
-"""Bytes before a place that identify it: more than the id of the last event, which is unique."""
 BLOCK: Final = 64 << 10
 """Bytes read at once when looking for the last line break."""
 UNSETTLED: Final = 4
@@ -59,22 +55,31 @@ LARGE: Final = 4 << 20
 class Config(SinkConfig, kw_only=True):
     """Options of `kind: file`."""
 
+    keeps_state: ClassVar[bool] = True
+    """How far the file is written: what stands behind that is cut off."""
     path: Annotated[str, Meta(min_length=1)]
     """File to append to. Its directory must exist; rotated files lie beside it, as
     `<path>.000001` and so on."""
     max_size: Size = Size(100 << 20)
     """Size at which the file is rotated. A single larger send still goes into one file."""
+    rotate_every: Annotated[Duration | None, Meta(examples=["24h"])] = None
+    """Rotate by time as well, at multiples of this: `24h` begins a new file with the first events after
+    midnight UTC, `1h` after each full hour."""
     keep: Annotated[int, Meta(ge=2, le=100_000)] = 9
     """Rotated files that are kept; older ones are deleted. At least 2, because after a crash the
     sink may have to go back two rotations."""
+    gzip: bool = False
+    """Compress rotated files, to `<path>.000001.gz` and so on."""
 
+    def __post_init__(self) -> None:
+        """Check the time.
 
-class Place(msgspec.Struct, frozen=True):
-    """How far a file is written: what the journal keeps as this sink's state."""
-
-    length: int
-    tail: str
-    """Digest of up to `TAIL` bytes before `length`."""
+        Raises:
+            ValueError: it is no time to rotate by.
+        """
+        super().__post_init__()
+        if self.rotate_every is not None and self.rotate_every < 1:
+            raise ValueError("rotate_every: a file needs some time; write for example 24h, or leave it out")
 
 
 class Sink:
@@ -82,7 +87,9 @@ class Sink:
 
     def __init__(self, config: Config, context: SinkContext) -> None:
         self._config = config
+        self._clock = context.clock
         self._path = Path(os.path.realpath(config.path))  # a rename must move the file, not a link to it
+        self._rotated = Rotated(self._path, config.keep)
         self._fd = -1
         self._length = 0
         """Bytes of the current file that are written, synced and reported."""
@@ -90,6 +97,12 @@ class Sink:
         self._dirty = False
         """Whether something may stand behind `_length` that is not reported."""
         self._told = False
+        self._written = 0.0
+        """Wall clock in seconds of the last write to the current file."""
+        self._sends = 0
+        self._to_pack: dict[Path, int] = {}
+        """Files to be compressed, and the number of sends from which on they cannot have to come back."""
+        self._packing: asyncio.Future[None] | None = None
         self._job: asyncio.Future[Any] | None = None
 
     async def open(self, state: bytes | None) -> bytes:
@@ -103,7 +116,9 @@ class Sink:
             Retry: the disk refuses; or, once, the settled place is in no file any more (the next
                 call then goes on with what is there).
         """
+        await self._stop_packing()
         await self._run(lambda: self._open(state))
+        self._pack()
         return self._state()
 
     async def send(self, batch: Batch) -> Sent:
@@ -118,13 +133,16 @@ class Sink:
         # Only this line moves `_length`: a send that failed or was cancelled is undone by the next.
         self._length, self._tail = await self._run(lambda: self._append(data))
         self._dirty = False
+        self._sends += 1
+        self._pack()
         return Sent(state=self._state())
 
     def _state(self) -> bytes:
-        return msgspec.json.encode(Place(self._length, _digest(self._tail)))
+        return msgspec.json.encode(place_of(self._length, self._tail))
 
     async def close(self) -> None:
         """Undo a send that was cancelled, and close the file."""
+        await self._stop_packing()
         await self._finish()
         await asyncio.to_thread(self._close)
 
@@ -141,7 +159,7 @@ class Sink:
         except SinkError:
             raise
         except OSError as error:
-            raise _failure(error, self._path) from None
+            raise failure(error, self._path) from None
         except Exception as error:  # noqa: BLE001 - nothing undocumented gets out of a sink
             raise Retry(f"Writing {self._path} failed with {type(error).__name__}.", reason="unknown") from None
 
@@ -153,12 +171,27 @@ class Sink:
                 self._job.exception()  # marks it as seen; the call that began it is over
             self._job = None
 
+    def _pack(self) -> None:
+        """Begin to compress what is ready for it. The next send does not wait for that."""
+        ready = [path for path, sends in self._to_pack.items() if sends <= self._sends]
+        if ready and (self._packing is None or self._packing.done()):
+            for path in ready:
+                del self._to_pack[path]
+            self._packing = asyncio.ensure_future(asyncio.to_thread(self._rotated.pack, ready))
+
+    async def _stop_packing(self) -> None:
+        if self._packing is not None:
+            self._rotated.stop()
+            await asyncio.wait([self._packing])
+            self._packing = None
+
     # What follows runs in a thread.
 
     def _open(self, state: bytes | None) -> None:
         self._release()
-        _check(Path(self._config.path))
+        check(Path(self._config.path))
         self._begin()
+        self._rotated.recover()
         place = None
         if state is not None:
             with contextlib.suppress(msgspec.MsgspecError):  # the state of another kind of sink
@@ -171,6 +204,8 @@ class Sink:
             self._repair()
         os.fsync(self._fd)
         self._measure()
+        self._to_pack = {}
+        self._plan_packing(self._sends)  # what is aside now is older than the place
         if lost and not self._told:
             self._told = True
             self._release()
@@ -185,9 +220,9 @@ class Sink:
         """Make the file that holds the place the current one; False if there is none."""
         newer: list[Path] = []
         beyond = -place.length
-        for path in [self._path, *reversed(self._rotated())]:
+        for path in [self._path, *reversed(self._rotated.returnable())]:
             beyond += path.stat().st_size
-            if _holds(path, place):
+            if holds(path, place):
                 break
             newer.append(path)
         else:
@@ -202,7 +237,7 @@ class Sink:
             hit("file.back")
             self._release()
             self._begin()
-            self._sync_directory()
+            sync_directory(self._path.parent)
         return True
 
     def _begin(self) -> None:
@@ -219,7 +254,7 @@ class Sink:
             ) from None
         if fresh:
             hit("file.made")
-            self._sync_directory()
+            sync_directory(self._path.parent)
 
     def _repair(self) -> None:
         """Cut off a last line without line break, which a crash left.
@@ -243,7 +278,8 @@ class Sink:
 
     def _measure(self) -> None:
         """Take the file as it is as the place reached."""
-        self._length = os.fstat(self._fd).st_size
+        status = os.fstat(self._fd)
+        self._length, self._written = status.st_size, status.st_mtime
         first = max(0, self._length - TAIL)
         self._tail = os.pread(self._fd, self._length - first, first)
         self._dirty = False
@@ -255,7 +291,8 @@ class Sink:
         self._look()
         if self._dirty:
             _cut(self._fd, self._length)
-        if self._length and self._length + len(data) > self._config.max_size:
+        now = self._clock.now().timestamp()
+        if self._length and (self._length + len(data) > self._config.max_size or self._over(now)):
             self._rotate()
         self._dirty = True
         hit("file.write")
@@ -263,6 +300,7 @@ class Sink:
         hit("file.sync")
         os.fsync(self._fd)
         hit("file.synced")
+        self._written = now
         return self._length + len(data), (self._tail + data[-TAIL:])[-TAIL:]
 
     def _look(self) -> None:
@@ -288,34 +326,27 @@ class Sink:
         self._measure()
         raise Retry(f"{self._path} {what} by somebody else. Going on with what is there.", reason="changed", after=0.0)
 
+    def _over(self, now: float) -> bool:
+        """Whether the time of the current file is over."""
+        every = self._config.rotate_every
+        return every is not None and now // every != self._written // every
+
     def _rotate(self) -> None:
         """Put the current file aside and begin a new one; nothing unreported is in it."""
-        rotated = self._rotated()
-        number = int(rotated[-1].suffix[1:]) + 1 if rotated else 1
-        aside = self._path.with_name(f"{self._path.name}.{number:06d}")
-        self._path.rename(aside)
+        self._rotated.put_aside()
         hit("file.renamed")
         old, self._fd = self._fd, -1
         os.close(old)
         self._begin()
         self._measure()
-        for path in [*rotated, aside][: -self._config.keep]:
-            path.unlink(missing_ok=True)
-            hit("file.pruned")
+        self._rotated.prune()
+        self._plan_packing(self._sends + UNSETTLED)
 
-    def _rotated(self) -> list[Path]:
-        """Return the rotated files, oldest first."""
-        pattern = re.compile(re.escape(self._path.name) + r"\.[0-9]{6,12}")
-        found = [path for path in self._path.parent.iterdir() if pattern.fullmatch(path.name)]
-        return sorted(found, key=lambda path: int(path.suffix[1:]))
-
-    def _sync_directory(self) -> None:
-        """Make names durable: a new or renamed file is in its directory only after this."""
-        fd = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    def _plan_packing(self, sends: int) -> None:
+        """Have files that are aside compressed once there were so many sends."""
+        if self._config.gzip:
+            for path in self._rotated.plain():
+                self._to_pack.setdefault(path, sends)
 
     def _close(self) -> None:
         if self._fd >= 0 and self._dirty:
@@ -337,51 +368,8 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _cut(fd: int, length: int) -> None:
-    """Shorten a file; never lengthen it, which would fill it with NUL."""
-    if os.fstat(fd).st_size > length:
+    """Shorten a file; never lengthen it, which would fill it with NUL. Its time stays that of the last write."""
+    status = os.fstat(fd)
+    if status.st_size > length:
         os.ftruncate(fd, length)
-
-
-def _digest(tail: bytes) -> str:
-    return hashlib.sha256(tail).hexdigest()[:32]
-
-
-def _holds(path: Path, place: Place) -> bool:
-    """Whether the bytes before the place are in this file."""
-    first = max(0, place.length - TAIL)
-    try:
-        with path.open("rb") as file:
-            file.seek(first)
-            tail = file.read(place.length - first)
-    except FileNotFoundError:
-        return False
-    return len(tail) == place.length - first and _digest(tail) == place.tail
-
-
-def _check(path: Path) -> None:
-    """Refuse what must not be renamed or appended to: devices, pipes, directories.
-
-    Raises:
-        Blocked: with what to do instead.
-    """
-    parent = Path(os.path.realpath(path)).parent
-    if not parent.is_dir():
-        raise Blocked(f"The directory {parent} does not exist. Make it, or mount the volume there.", reason="path")
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(mode):
-        raise Blocked(f"{path} is not a regular file. For standard output use `kind: stdout`.", reason="path")
-
-
-_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM})
-_PATH: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
-
-
-def _failure(error: OSError, path: Path) -> SinkError:
-    if error.errno in _PERMISSION:
-        return Blocked(f"{path} may not be written by this user: {error.strerror}.", reason="permission")
-    if error.errno in _PATH:
-        return Blocked(f"{path} cannot be used: {error.strerror}.", reason="path")
-    return Retry(f"{path} cannot be written: {error.strerror}.", reason="disk")
+        os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))

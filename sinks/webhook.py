@@ -1,32 +1,43 @@
-"""`kind: webhook`: events as JSON, or as whatever a template makes of them, to any HTTP endpoint.
+"""`kind: webhook`: events as JSON, as CloudEvents, or as a template makes them, to any HTTP endpoint.
 
 Success is a 2xx answer and, where the endpoint hides errors behind one, a field of its body.
-Without a template, events go out as the journal holds them and are never decoded.
+Without a template, events go out as the journal holds them and are never decoded as a whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from eventer.errors import Rejected, Retry, SinkError
 from eventer.event import Event
-from eventer.sink import Batch, Sent, SinkConfig, SinkContext
+from eventer.sink import Batch, ConcurrentSinkConfig, Sent, SinkContext
 from eventer.template import Template, as_header, as_json
 from eventer.values import Secret
-from sinks._http import AuthConfig, Http, TlsConfig, reveal
+from sinks import _cloudevents as cloudevents
+from sinks._auth import AuthConfig, check_header_name, reveal
+from sinks._http import Http
+from sinks._proxy import ProxyConfig
+from sinks._sign import SignConfig, signed
+from sinks._tls import TlsConfig
 
 __all__ = ["Config", "Sink", "SuccessConfig"]
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""What the name of a header is made of (RFC 9110, 5.6.2)."""
-_OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "idempotency-key"})
-"""Headers that are set here and would contradict the request, or split it, if set twice."""
-_TYPES: Final = {"array": "application/json", "ndjson": "application/x-ndjson", "single": "application/json"}
+_TYPES: Final = {
+    "array": "application/json",
+    "ndjson": "application/x-ndjson",
+    "single": "application/json",
+    "cloudevents-binary": "application/json",
+    "cloudevents-structured": cloudevents.TYPE,
+    "cloudevents-batch": cloudevents.BATCH_TYPE,
+}
+_ONE_EACH: Final = frozenset({"single", "cloudevents-binary", "cloudevents-structured"})
+"""Formats with a request for each event."""
 
 
 class SuccessConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -41,28 +52,38 @@ class SuccessConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     again later; `reject`, they can never succeed and become dead letters."""
 
 
-class Config(SinkConfig, kw_only=True):
+class Config(ConcurrentSinkConfig, kw_only=True):
     """Options of `kind: webhook`."""
 
     url: Secret
     """Where to send to: https://host/path. Kept secret, because it may hold a token."""
     method: Literal["POST", "PUT"] = "POST"
     """HTTP method."""
-    format: Literal["array", "ndjson", "single"] = "array"
+    format: Literal[
+        "array", "ndjson", "single", "cloudevents-binary", "cloudevents-structured", "cloudevents-batch"
+    ] = "array"
     """`array`: one request for many events, its body a JSON array. `ndjson`: the same with one
-    event a line. `single`: one request for each event, one after the other."""
+    event a line. `single`: one request for each event, one after the other. As CloudEvents 1.0:
+    `cloudevents-binary`, a request for each event, its attributes in headers and the event as the
+    body; `cloudevents-structured`, a request for each event, attributes and event in the body;
+    `cloudevents-batch`, one request for many."""
     template: str | None = None
-    """Jinja2 template that writes one event (the variable `event`) in place of its JSON. With
-    `array` and `ndjson` it must give JSON; with `single` it must do so unless `headers` name another
-    Content-Type."""
+    """Jinja2 template that writes one event (the variable `event`) in place of its JSON. It must
+    give JSON, unless the format is `single` and `headers` name another Content-Type. In CloudEvents
+    it writes the data."""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
-    """Headers of each request. With `format: single` a value may be a template."""
+    """Headers of each request. In formats with a request for each event, a value may be a template.
+    Keys and tokens belong into `auth`."""
     auth: AuthConfig | None = None
-    """Bearer token, or user name and password."""
+    """Who we are: a bearer token, or user name and password, or a key in a header."""
+    sign: SignConfig | None = None
+    """Sign each request in the form of Standard Webhooks, so that the receiver knows who sent it."""
     success: SuccessConfig | None = None
     """Field of the answer that tells success, for endpoints that answer 200 to everything."""
     tls: TlsConfig = msgspec.field(default_factory=TlsConfig)
-    """What to trust."""
+    """Whom to trust, and our own certificate."""
+    proxy: ProxyConfig | None = None
+    """HTTP proxy to go through. Variables such as HTTPS_PROXY are not looked at."""
 
     def __post_init__(self) -> None:
         """Check what goes together, and try the templates.
@@ -71,18 +92,28 @@ class Config(SinkConfig, kw_only=True):
             ValueError: with the remedy.
         """
         super().__post_init__()
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # `open` says what is wrong with a file
+            if re.search(r"\{[{%]", self.url.reveal()):
+                raise ValueError(
+                    "url: an address takes no template, so that no event can choose where it is sent to; put the "
+                    "field into a header or into the body"
+                )
+        ours = {"idempotency-key"} | ({"content-type"} if self.format.startswith("cloudevents") else set())
+        ours |= {"webhook-id", "webhook-timestamp", "webhook-signature"} if self.sign else set()
+        if self.auth and self.auth.name.lower() in ours:
+            raise ValueError(f"auth: {self.auth.name} is set by the sink; name another header")
         names = [name.lower() for name in self.headers]
         for name, value in self.headers.items():
-            if not _TOKEN.fullmatch(name):
-                raise ValueError(f"headers: {name!r} is no name of a header; write for example X-Team")
-            if name.lower() in _OURS or names.count(name.lower()) > 1:
-                raise ValueError(f"headers: {name} is set by the sink, or named twice; leave it out")
-            if name.lower() == "authorization" and self.auth:
-                raise ValueError("headers: Authorization and auth contradict each other; leave one of them out")
             try:
+                check_header_name(name)
                 as_header(value)
             except ValueError as error:
                 raise ValueError(f"headers: {name}: {error}") from None
+            event_attribute = name.lower().startswith("ce-") and self.format == "cloudevents-binary"
+            if name.lower() in ours or event_attribute or names.count(name.lower()) > 1:
+                raise ValueError(f"headers: {name} is set by the sink, or named twice; leave it out")
+            if self.auth and name.lower() == self.auth.name.lower():
+                raise ValueError(f"headers: {name} and auth contradict each other; leave one of them out")
         self.compile()
 
     def compile(self) -> tuple[Template | None, dict[str, Template]]:
@@ -102,7 +133,7 @@ class Config(SinkConfig, kw_only=True):
         for name, value in self.headers.items():
             if "{{" not in value and "{%" not in value:
                 continue
-            if self.format != "single":
+            if self.format not in _ONE_EACH:
                 raise ValueError(
                     f"headers: {name} is a template, but a request of format {self.format} holds many events; "
                     "write `format: single`, or a plain value"
@@ -119,8 +150,14 @@ class Config(SinkConfig, kw_only=True):
         return named.get("content-type", _TYPES[self.format])
 
 
+class _Id(msgspec.Struct):
+    """The one field of an event's line that every send needs."""
+
+    id: str
+
+
 class Sink:
-    """See `eventer.sink.Sink`."""
+    """See `eventer.sink.Sink`. Sends may overlap: they change nothing of it, and share its connections only."""
 
     def __init__(self, config: Config, context: SinkContext) -> None:
         self._config = config
@@ -131,52 +168,61 @@ class Sink:
             for name, value in config.headers.items()
             if name not in self._templates and name.lower() != "content-type"
         }
-        self._http = Http(timeout=config.timeout, clock=context.clock, auth=config.auth, tls=config.tls)
+        in_cloudevents = config.format.startswith("cloudevents")
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(cloudevents.Head if in_cloudevents else _Id).decode
+        self._http = Http(
+            timeout=config.timeout,
+            clock=context.clock,
+            auth=config.auth,
+            tls=config.tls,
+            proxy=config.proxy,
+            connections=config.in_flight,
+        )
 
     async def open(self, state: bytes | None) -> None:
         """Make the client; nothing is sent to probe the far side.
 
         Raises:
-            Blocked: the file of trusted certificates or the secret with the address is unusable.
+            Blocked: a file of certificates, or the secret with the address, is unusable.
         """
         reveal(self._config.url, "The address")
         await self._http.open()
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         await self._http.close()
 
     async def send(self, batch: Batch) -> Sent:
-        """Send one request, or with `format: single` one for each event.
+        """Send one request, or in some formats one for each event.
 
         Raises:
             Retry, Rejected, Blocked: see `sinks._http`; also Retry where the answer does not say
                 what `success` wants.
         """
         try:
-            ids = [_decode_id(line).id for line in batch.lines]
+            heads = [self._decode(line) for line in batch.lines]
             events = batch.events if self._body or self._templates else None
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             raise Rejected("An event in the batch cannot be decoded.", reason="decode") from None
-        if self._config.format == "single":
-            return await self._send_single(batch, ids, events)
+        if self._config.format in _ONE_EACH:
+            return await self._send_each(batch, heads, events)
         failed: dict[int, SinkError] = {}
-        bodies = batch.lines
-        if self._body and events is not None:
-            bodies, kept = [], []
-            for index, event in enumerate(events):
+        bodies: Sequence[bytes] = batch.lines
+        if self._body or self._config.format == "cloudevents-batch":
+            kept: list[bytes] = []
+            for index, line in enumerate(batch.lines):
                 try:
-                    bodies.append(self._body.render(event).encode())
-                    kept.append(ids[index])
+                    kept.append(self._item(line, heads[index], events[index] if events else None))
                 except ValueError as error:
                     failed[index] = _template_fault(error)
-            ids = kept
+            bodies, heads = kept, [head for index, head in enumerate(heads) if index not in failed]
         if bodies:
-            body = b"[" + b",".join(bodies) + b"]" if self._config.format == "array" else b"\n".join(bodies) + b"\n"
-            await self._request(body, self._headers, ids)
+            lines = self._config.format == "ndjson"
+            body = b"\n".join(bodies) + b"\n" if lines else b"[" + b",".join(bodies) + b"]"
+            await self._request(body, self._headers, [head.id for head in heads])
         return Sent(failed=failed)
 
-    async def _send_single(self, batch: Batch, ids: list[str], events: Any) -> Sent:
+    async def _send_each(self, batch: Batch, heads: list[Any], events: Sequence[Event] | None) -> Sent:
         """Send the events one by one, up to the first that must wait: nothing overtakes it."""
         failed: dict[int, SinkError] = {}
         clock = self._clock
@@ -190,17 +236,19 @@ class Sink:
             if index and now > last_start:
                 wait = Retry("The time for one send is over; the rest follows.", reason="unsent", after=0.0)
                 return Sent(failed=failed | dict.fromkeys(range(index, len(batch)), wait))
-            body, headers = line, self._headers
+            head, event = heads[index], events[index] if events else None
             try:
-                if self._body:
-                    body = self._body.render(events[index]).encode()
-                if self._templates:
-                    headers = headers | self._render_headers(events[index])
+                body = self._item(line, head, event)
+                headers = self._headers
+                if self._config.format == "cloudevents-binary":
+                    headers = headers | cloudevents.headers(head)
+                if event is not None and self._templates:
+                    headers = headers | {name: template.render(event) for name, template in self._templates.items()}
             except ValueError as error:
                 failed[index] = _template_fault(error)
                 continue
             try:
-                await self._request(body, headers, ids[index : index + 1], within=end - now)
+                await self._request(body, headers, [head.id], within=end - now)
             except Rejected as error:
                 failed[index] = error
             except SinkError as error:
@@ -209,8 +257,17 @@ class Sink:
                 return Sent(failed=failed | dict.fromkeys(range(index, len(batch)), error))
         return Sent(failed=failed)
 
-    def _render_headers(self, event: Event) -> dict[str, str]:
-        return {name: template.render(event) for name, template in self._templates.items()}
+    def _item(self, line: bytes, head: Any, event: Event | None) -> bytes:
+        """Return what stands for one event in a body.
+
+        Raises:
+            ValueError: the template fails on it.
+        """
+        if self._body and event is not None:
+            line = self._body.render(event).encode()
+        if self._config.format in {"cloudevents-structured", "cloudevents-batch"}:
+            return cloudevents.structured(head, line)
+        return line
 
     async def _request(
         self, body: bytes, headers: Mapping[str, str], ids: list[str], within: float | None = None
@@ -219,11 +276,12 @@ class Sink:
         # The same events give the same key, also after a restart: who honours it
         # (draft-ietf-httpapi-idempotency-key-header) sees a repeat as such.
         key = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:32]
+        signature = signed(config.sign, key, self._clock.now(), body) if config.sign else {}
         answer = await self._http.request(
             config.method,
             reveal(config.url, "The address"),
             body,
-            {**headers, "Idempotency-Key": key},
+            {**headers, "Idempotency-Key": key, **signature},
             within=within,
         )
         wanted = config.success
@@ -235,15 +293,6 @@ class Sink:
             reason="answer",
             answer=answer.shown(),
         )
-
-
-class _Id(msgspec.Struct):
-    """The one field of an event's line that every send needs."""
-
-    id: str
-
-
-_decode_id: Final = msgspec.json.Decoder(_Id).decode
 
 
 def _template_fault(error: ValueError) -> Rejected:

@@ -2,8 +2,7 @@
 
 A module offers `add_parser(subparsers)` and `main(args) -> int`; its name is the command.
 
-Exit codes: 0 done · 1 failed · 2 wrong usage · 78 the configuration has faults (EX_CONFIG of
-sysexits.h, so that a supervisor can tell what a restart will not heal).
+The exit codes of all commands are in `EXIT_CODES`; each help names those that its command can have.
 """
 
 from __future__ import annotations
@@ -13,20 +12,41 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from eventer.errors import ConfigError, EventerError
 
-__all__ = ["EX_CONFIG", "add_config_option", "explain", "main"]
+__all__ = [
+    "COMMANDS",
+    "EXIT_CODES",
+    "EX_CONFIG",
+    "add_command",
+    "add_config_option",
+    "main",
+    "parser_with",
+    "report",
+]
 
 EX_CONFIG: Final = 78
-"""The configuration cannot be used."""
+"""The configuration cannot be used. The number is that of sysexits.h, so that a supervisor can tell
+what a restart will not heal."""
+EXIT_CODES: Final = {
+    0: "done",
+    1: "failed",
+    2: "wrong usage of the command line",
+    EX_CONFIG: "the configuration has faults",
+}
+"""What each exit code means, for every command."""
 
 COMMANDS: Final = {
     "run": "export events until stopped",
-    "check": "say what is wrong with a configuration file",
+    "check": "say what is wrong with a configuration file, and run its tests",
+    "explain": "say where an event goes, and why",
+    "test-send": "send a sample to one sink",
+    "schema": "print the JSON schema of the configuration",
+    "completion": "print a script that completes commands in a shell",
     "demo": "see it work, without a cluster",
 }
 """Every command with what it does; the help needs no more than that."""
@@ -36,10 +56,34 @@ examples:
   eventer demo                          see it work; needs no cluster
   eventer check -c eventer.yaml         everything that is wrong with it, at once
   eventer run -c eventer.yaml           export until Ctrl-C, go on there next time
+  eventer COMMAND --help                examples of a command
 """
-_EPILOG: Final = """\
-exit codes: 0 done, 1 failed, 2 wrong usage, 78 the configuration has faults
-"""
+
+
+def _codes(codes: Mapping[int, str]) -> str:
+    return f"exit codes: {', '.join(f'{code} {meaning or EXIT_CODES[code]}' for code, meaning in codes.items())}"
+
+
+def add_command(
+    subparsers: Any, name: str, text: str, examples: Sequence[str], codes: Mapping[int, str]
+) -> argparse.ArgumentParser:
+    """Add a command whose help begins with examples and ends with its exit codes.
+
+    Args:
+        subparsers: of the program's parser.
+        name: one of `COMMANDS`.
+        text: what it does, in sentences.
+        examples: command lines.
+        codes: what each exit code means here; empty, what it means everywhere (`EXIT_CODES`).
+    """
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=COMMANDS[name],
+        description="\n".join(["examples:", *(f"  {example}" for example in examples), "", text]),
+        epilog=_codes(codes),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
 
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +100,7 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def explain(group: BaseExceptionGroup[EventerError]) -> int:
+def report(group: BaseExceptionGroup[EventerError]) -> int:
     """Say on standard error what failed, each failure with its remedy.
 
     Returns:
@@ -65,7 +109,7 @@ def explain(group: BaseExceptionGroup[EventerError]) -> int:
     code = EX_CONFIG
     for failure in group.exceptions:
         if isinstance(failure, BaseExceptionGroup):
-            code = min(code, explain(failure))
+            code = min(code, report(failure))
         elif isinstance(failure, ConfigError):
             for fault in failure.faults:
                 print(f"eventer: {fault.path}: {fault.message}; {fault.remedy}.", file=sys.stderr)
@@ -73,6 +117,32 @@ def explain(group: BaseExceptionGroup[EventerError]) -> int:
             code = 1
             print(f"eventer: {failure}", file=sys.stderr)
     return code
+
+
+def parser_with(commands: Collection[str]) -> argparse.ArgumentParser:
+    """Return the program's parser, with the options of these commands and the names of all.
+
+    Args:
+        commands: those whose modules are imported for it.
+    """
+    parser = argparse.ArgumentParser(
+        prog="eventer",
+        description=f"{_EXAMPLES}\nStreams Kubernetes Events out of clusters, and loses none.",
+        epilog=_codes(dict.fromkeys(EXIT_CODES, "")),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"eventer {_version()}")
+    subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        if name in commands:
+            _module(name).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
+    return parser
+
+
+def _module(command: str) -> Any:
+    return importlib.import_module(f"eventer.cli.{command.replace('-', '_')}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,28 +155,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="eventer",
-        description=f"{_EXAMPLES}\nStreams Kubernetes Events out of clusters, and loses none.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"eventer {_version()}")
-    subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    wanted = next((word for word in words if not word.startswith("-")), None)
-    module: Any = None
-    for name, summary in COMMANDS.items():
-        if name == wanted:
-            module = importlib.import_module(f"eventer.cli.{name}")
-            module.add_parser(subparsers)
-        else:
-            subparsers.add_parser(name, help=summary)
+    wanted = next((word for word in words if not word.startswith("-")), "")
+    parser = parser_with([wanted])
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 gets escapes, not a crash
     try:
         # argparse ends the process itself: 0 after help and version, 2 after wrong usage.
         args = parser.parse_args(words)
-        code = int(module.main(args))
+        code = int(_module(args.command).main(args))
         sys.stdout.flush()
         return code
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""`eventer check`: everything that is wrong with a configuration file, at once.
+"""`eventer check`: everything that is wrong with a configuration file, at once, and its own tests.
 
 It reads the file, the variables and the files of secrets, and imports the sinks that are named.
 It starts nothing and uses no network, so it runs in a pipeline as well as beside a daemon.
@@ -9,43 +9,38 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import msgspec
 
-from eventer.cli import COMMANDS, EX_CONFIG, add_config_option
+from eventer.cli import EX_CONFIG, add_command, add_config_option
+from eventer.cli.colour import BOLD, DIM, GREEN, RED, YELLOW, painter, wants_colour
 from eventer.config.load import Examined, examine
 from eventer.errors import Fault
 from eventer.text import escape
 
-__all__ = ["add_parser", "main", "render", "wants_colour"]
+__all__ = ["add_parser", "main", "render"]
 
-_BOLD: Final = "\x1b[1m"
-_RED: Final = "\x1b[31m"
-_YELLOW: Final = "\x1b[33m"
-_DIM: Final = "\x1b[2m"
-_PLAIN: Final = "\x1b[0m"
-
-_DESCRIPTION: Final = """\
-examples:
-  eventer check -c eventer.yaml
-  eventer check -c eventer.yaml --output json
-
+_TEXT: Final = """\
 Says what is wrong with a configuration file: each fault with its line, and what to write instead.
 Nothing is started and no network is used. Warnings do not fail.
+
+With --test it also runs the tests in the section tests: of the file, each an event with the sinks
+that must get it. A test that fails says which rule decided.
 """
+_EXAMPLES: Final = (
+    "eventer check -c eventer.yaml",
+    "eventer check -c eventer.yaml --test",
+    "eventer check -c eventer.yaml --output json",
+)
 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command's options."""
-    parser = subparsers.add_parser(
-        "check",
-        help=COMMANDS["check"],
-        description=_DESCRIPTION,
-        epilog="exit codes: 0 no faults, 2 wrong usage, 78 faults",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    codes = {0: "no faults", 1: "a test failed", 2: "", EX_CONFIG: "faults"}
+    parser = add_command(subparsers, "check", _TEXT, _EXAMPLES, codes)
     add_config_option(parser)
+    parser.add_argument("--test", action="store_true", help="run the tests of the file as well")
     parser.add_argument("--output", choices=["text", "json"], default="text", help="for people, or for programs")
 
 
@@ -53,20 +48,29 @@ def main(args: argparse.Namespace) -> int:
     """Check the file and print what was found.
 
     Returns:
-        0, or 78 with faults other than warnings.
+        0; 78 with faults other than warnings; 1 if a test failed.
     """
     examined = examine(args.config, os.environ)
+    results: list[Any] | None = None
+    if args.test and examined.config is not None:
+        # Not at the top: without tests nothing of it is needed.
+        from eventer.cli import trial
+
+        results = trial.run(examined.config, examined.line)
     if args.output == "json":
-        answer = {"file": str(args.config), "ok": examined.config is not None, "faults": examined.faults}
+        answer: dict[str, Any] = {"file": str(args.config), "ok": examined.config is not None}
+        answer["faults"] = examined.faults
+        if args.test:
+            answer["tests"] = results
         print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
     else:
-        print(render(str(args.config), examined, colour=wants_colour(sys.stdout)))
-    return 0 if examined.config is not None else EX_CONFIG
-
-
-def wants_colour(stream: TextIO) -> bool:
-    """Whether a stream is a terminal that may be written to in colour (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        colour = wants_colour(sys.stdout)
+        print(render(str(args.config), examined, colour=colour))
+        if results is not None:
+            print(trial.render(str(args.config), results, painter(colour=colour)))
+    if examined.config is None:
+        return EX_CONFIG
+    return 0 if all(result.ok for result in results or []) else 1
 
 
 def render(file: str, examined: Examined, *, colour: bool) -> str:
@@ -83,7 +87,8 @@ def render(file: str, examined: Examined, *, colour: bool) -> str:
     warnings = sum(fault.warning for fault in examined.faults)
     parts = [_count(len(examined.faults) - warnings, "fault"), _count(warnings, "warning")]
     verdict = ", ".join(part for part in parts if part)
-    lines.append(f"{escape(file)}: {verdict or 'ok'}")
+    colours = RED if examined.config is None else YELLOW if warnings else GREEN
+    lines.append(f"{escape(file)}: {painter(colour=colour)(colours, verdict or 'ok')}")
     return "\n".join(lines)
 
 
@@ -92,18 +97,16 @@ def _count(number: int, noun: str) -> str:
 
 
 def _fault(fault: Fault, examined: Examined, *, colour: bool) -> list[str]:
-    def paint(code: str, text: str) -> str:
-        return f"{code}{text}{_PLAIN}" if colour else text
-
+    paint = painter(colour=colour)
     place = ":".join(str(part) for part in (escape(fault.file), fault.line, fault.column) if part is not None)
-    head = f"{paint(_BOLD, place)}: "
+    head = f"{paint(BOLD, place)}: "
     if fault.path:
         head += f"{escape(fault.path)}: "
-    head += f"{paint(_YELLOW, 'warning:')} {fault.message}" if fault.warning else paint(_RED, fault.message)
+    head += f"{paint(YELLOW, 'warning:')} {fault.message}" if fault.warning else paint(RED, fault.message)
     lines = [head]
     source = examined.excerpt(fault.line) if fault.line is not None else ""
     if source:
-        lines.append(paint(_DIM, f"    {source.strip()}"))
+        lines.append(paint(DIM, f"    {source.strip()}"))
     if fault.remedy:
         lines.append(f"    -> {fault.remedy}")
     return lines

@@ -11,31 +11,23 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from eventer.cli import COMMANDS, explain
+from eventer.cli import add_command, report
 from eventer.errors import EventerError
 
 __all__ = ["add_parser", "main"]
 
-_DESCRIPTION: Final = """\
-examples:
-  eventer demo
-  eventer demo --kubeconfig ~/.kube/config
-
+_TEXT: Final = """\
 Needs no cluster: a small API server on this machine plays a recording of a real one, and Eventer
 exports it to a file and to the screen. With a kubeconfig it reads that cluster, and never writes to it.
 Ctrl-C ends it.
 """
+_EXAMPLES: Final = ("eventer demo", "eventer demo --kubeconfig ~/.kube/config")
 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command's options."""
-    parser = subparsers.add_parser(
-        "demo",
-        help=COMMANDS["demo"],
-        description=_DESCRIPTION,
-        epilog="exit codes: 0 ended by Ctrl-C and all was well, 1 something was not, 2 wrong usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    codes = {0: "ended by Ctrl-C, and all was well", 1: "something was not", 2: ""}
+    parser = add_command(subparsers, "demo", _TEXT, _EXAMPLES, codes)
     parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="read this cluster instead of a recording")
     parser.add_argument("--context", metavar="NAME", help="which context of the kubeconfig (default: its current one)")
 
@@ -59,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         well = asyncio.run(_perform(directory, kubeconfig, args.context))
     except* EventerError as failures:
-        explain(failures)
+        report(failures)
         shutil.rmtree(directory, ignore_errors=True)
     except* BrokenPipeError:
         closed = BrokenPipeError()
@@ -70,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
 
 async def _perform(directory: Path, kubeconfig: Path | None, context: str | None) -> bool:
     # Not at the top: `eventer --help` needs none of it.
-    from eventer.cli.check import wants_colour
+    from eventer.cli.colour import wants_colour
     from eventer.demo.screen import Screen
     from eventer.demo.stage import Stage
 

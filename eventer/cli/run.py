@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from eventer.cli import EX_CONFIG, add_config_option, explain
+from eventer.cli import EX_CONFIG, add_command, add_config_option, report
 from eventer.errors import EventerError
 
 __all__ = ["add_parser", "main"]
@@ -16,14 +16,9 @@ __all__ = ["add_parser", "main"]
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser(
-        "run",
-        help="export events until stopped",
-        description="Export events until stopped (Ctrl-C or SIGTERM); the next start goes on there.",
-        epilog="example:\n  eventer run -c eventer.yaml",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_config_option(parser)
+    text = "Exports events until stopped (Ctrl-C or SIGTERM); the next start goes on there.\n"
+    codes = {0: "stopped in order", 1: "it could not start or go on", 2: "", 78: ""}
+    add_config_option(add_command(subparsers, "run", text, ["eventer run -c eventer.yaml"], codes))
 
 
 def main(args: argparse.Namespace) -> int:
@@ -33,7 +28,8 @@ def main(args: argparse.Namespace) -> int:
         0 after an orderly stop, 78 if the configuration cannot be used, 1 for everything else.
     """
     from eventer import app
-    from eventer.cli.check import render, wants_colour
+    from eventer.cli.check import render
+    from eventer.cli.colour import wants_colour
     from eventer.clock import SystemClock
     from eventer.config.load import examine
     from eventer.observe import log
@@ -48,5 +44,5 @@ def main(args: argparse.Namespace) -> int:
     try:
         asyncio.run(app.run(examined.config, SystemClock()))
     except* EventerError as failures:
-        code = explain(failures)
+        code = report(failures)
     return code

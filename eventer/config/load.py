@@ -9,12 +9,13 @@ Nothing is started and no network is used. Only the kinds of sinks that the file
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any, Final
 
 import msgspec
 
-from eventer.config.document import Document, dotted, read, syntax_excerpt
+from eventer.config.document import Document, Path, dotted, read, syntax_excerpt
+from eventer.config.doubts import doubts
 from eventer.config.leaves import BAD
 from eventer.config.reading import Reading, Record
 from eventer.config.types import Config, FieldSelector, Kubernetes, Source
@@ -35,6 +36,8 @@ class Examined(msgspec.Struct, kw_only=True, frozen=True):
     """Faults and warnings in the order of the file."""
     excerpt: Callable[[int], str]
     """A line (1-based) as it may be shown: without comments and without what may be secret."""
+    line: Callable[[Path], int | None] = lambda _: None
+    """The line (1-based) in which the value at a path stands; None where nothing stands there."""
 
 
 class Loaded(msgspec.Struct, kw_only=True, frozen=True):
@@ -45,12 +48,12 @@ class Loaded(msgspec.Struct, kw_only=True, frozen=True):
     """What should be different all the same; for the log."""
 
 
-def config_path(environ: Mapping[str, str]) -> Path:
+def config_path(environ: Mapping[str, str]) -> FilePath:
     """Return where the configuration is when the command line does not say: EVENTER_CONFIG, or the default."""
-    return Path(environ.get("EVENTER_CONFIG") or DEFAULT_PATH)
+    return FilePath(environ.get("EVENTER_CONFIG") or DEFAULT_PATH)
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+def load(path: FilePath, environ: Mapping[str, str]) -> Loaded:
     """Read a configuration for use.
 
     Args:
@@ -66,7 +69,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     return Loaded(config=examined.config, warnings=examined.faults)
 
 
-def examine(path: Path, environ: Mapping[str, str]) -> Examined:
+def examine(path: FilePath, environ: Mapping[str, str]) -> Examined:
     """Read a configuration and report on it; never raises for what stands in the file.
 
     Args:
@@ -85,10 +88,16 @@ def examine(path: Path, environ: Mapping[str, str]) -> Examined:
         return Examined(config=None, faults=[fault], excerpt=document.excerpt)
     reading = Reading(document, environ, path.parent)
     value: Any = reading.read(Config, document.root)
-    faults = [*reading.faults, *_same_clusters(reading), *_selectors(reading)]
+    faults = [*reading.faults, *_same_clusters(reading), *_selectors(reading), *doubts(reading)]
     faults.sort(key=lambda fault: (fault.line or 0, fault.column or 0))
     good = value is not BAD and all(fault.warning for fault in faults)
-    return Examined(config=value if good else None, faults=faults, excerpt=document.excerpt)
+    root = document.root
+    return Examined(
+        config=value if good else None,
+        faults=faults,
+        excerpt=document.excerpt,
+        line=lambda path: document.locate(root, path).start_mark.line + 1,
+    )
 
 
 def _same_clusters(reading: Reading) -> list[Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -11,7 +12,7 @@ from yaml.nodes import Node, ScalarNode
 
 from eventer.config.document import DEPTH, NODES, Document, Path
 from eventer.config.leaves import BAD, choices
-from eventer.config.variables import Filled, fill, names_in
+from eventer.config.variables import Filled, fill, has_variable, names_in
 from eventer.config.words import describe, got, one_of, similar
 from eventer.errors import Fault
 from eventer.text import escape
@@ -26,6 +27,15 @@ _LONGEST: Final = 400
 _MASKED: Final = 4
 """Characters from which a secret is also searched for in finished messages. Values are not put
 into them in the first place; masking shorter ones would only garble words."""
+_SECRET_NAME: Final = re.compile(
+    r"(.*[-_.])?(authorization|cookie|token|password|passwd|secret|credentials?|signature|(api|access|auth|secret)[-_]?key)",
+    re.IGNORECASE,
+)
+"""Names of headers and parameters that carry a secret, where the option itself is none."""
+_CREDENTIALS: Final = re.compile(r"^[a-z][a-z0-9+.-]{0,20}://[^/?#@\s]*:[^/?#@\s]+@", re.IGNORECASE)
+"""user:password@ in an address."""
+_PARAMETERS: Final = re.compile(r"^[a-z][a-z0-9+.-]{0,20}://[^?#\s]*\?([^#\s]+)", re.IGNORECASE)
+"""What follows the ? of an address."""
 
 
 class TooMuchError(Exception):
@@ -168,4 +178,22 @@ class Notes:
             message = f"expected {describe(kind)}, but YAML reads {shown if visible else 'this'} as {meaning}"
             self.fault(node, place.path, message, remedy)
             return None
+        if visible and _in_clear(node.value, place.path):
+            self.document.show(node, visible=False)
+            self.hide(node.value, "<secret>")
+            message = "this looks like a secret, and can be read by everybody who may read the configuration"
+            self.fault(node, place.path, message, "write ${VARIABLE} in its place", warning=True)
         return self.filled(node, place)
+
+
+def _in_clear(text: str, path: Path) -> bool:
+    """Whether a text that is no secret by its type holds one all the same, written out."""
+    if path[:1] != ("sinks",) or len(path) < 3 or path[2] == "match" or has_variable(text) or "{{" in text:
+        return False
+    if _CREDENTIALS.match(text):
+        return True
+    parameters = _PARAMETERS.match(text)
+    names = [pair.partition("=") for pair in parameters[1].split("&")] if parameters else []
+    if any(value and (name == "sign" or _SECRET_NAME.fullmatch(name)) for name, _, value in names):
+        return True
+    return bool(text) and isinstance(path[-1], str) and _SECRET_NAME.fullmatch(path[-1]) is not None

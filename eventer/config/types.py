@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 import msgspec
 from msgspec import Meta
 
+from eventer.config.samples import ConfigTest
 from eventer.errors import ConfigError, Fault
 from eventer.match import Rule
 from eventer.sink import SinkConfig
@@ -316,9 +317,24 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Metrics and health."""
     log: Log = msgspec.field(default_factory=Log)
     """Eventer's own log."""
+    tests: list[ConfigTest] = []
+    """Events, and which sinks must get them: tests of `filter` and of each sink's `match`, which
+    `eventer check --test` runs. The daemon does nothing with them."""
 
     def __post_init__(self) -> None:
-        """Refuse windows of repeats at whose end the event would be too old."""
+        """Refuse windows of repeats at whose end the event would be too old, and tests of sinks that are not here."""
+        faults = [
+            Fault(
+                path=f"tests[{index}].sinks[{at}]",
+                message=f"there is no sink {name!r}",
+                remedy=f"the sinks are {', '.join(self.sinks)}",
+            )
+            for index, test in enumerate(self.tests)
+            for at, name in enumerate(test.sinks or [])
+            if name not in self.sinks
+        ]
+        if faults:
+            raise ConfigError(faults)
         for name, sink in self.sinks.items():
             if sink.repeats.window is not None and sink.repeats.window >= self.state.max_age:
                 message = "the window of repeats is not shorter than state.max_age, so what it holds back would expire"

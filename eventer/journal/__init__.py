@@ -11,6 +11,7 @@ outcomes. Both are checked at every start; a file in which they do not hold is d
 batch's changes are one blob in its transaction, folded into the table later (`ledger`).
 **Threads.** One writer thread commits whatever operations have gathered while it was busy (group
 commit); one reader thread answers look-ups and reads from disk. All else lives on the event loop.
+**Room.** On a full disk nothing new is taken, and what is owed to the past is done: `room`.
 **Promise.** When `append` or `settle` returns, the change survives power loss (WAL with
 synchronous=FULL). When it raises, nothing of it happened. A successful `append` does not promise
 that the batch is in the ring: readers cannot tell where an answer comes from.

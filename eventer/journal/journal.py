@@ -326,11 +326,7 @@ class Journal:
         return self._room.refused or (f"The disk has not answered for {silent:.0f} s." if silent > SLOW else "")
 
     async def make_room(self) -> None:
-        """Return when streams may append; reading them before would be in vain.
-
-        Raises:
-            DiskRefused: not yet; it says what is missing.
-        """
+        """Return when streams may append, or raise DiskRefused with what is missing: reading would be in vain."""
         if self._room.refused:
             try:
                 await self._room.regain(self._on_reader, self._writer.submit)
@@ -341,8 +337,7 @@ class Journal:
     async def keep_house(self) -> None:
         """Trim, fold and watch the size, for ever. A failed round is repeated by the next one.
 
-        A round may take long where the disk is slow. That is no reason for a restart, so the beat goes on
-        until nothing has been answered for `STUCK`.
+        A round may take long where the disk is slow, so the beat goes on until nothing was answered for `STUCK`.
 
         Raises:
             Corrupt: the file is damaged; nothing can go on with it.
@@ -354,17 +349,14 @@ class Journal:
             self._untidy.clear()
             tidying = asyncio.ensure_future(self.tidy())
             try:
-                while not (await asyncio.wait([tidying], timeout=HOUSE_EVERY))[0]:
-                    self._beat()
+                while not tidying.done():
+                    await asyncio.wait([tidying], timeout=HOUSE_EVERY)
+                    if self._writer.silent < STUCK:
+                        self.beat = self._clock.monotonic()
             finally:
                 tidying.cancel()
             with contextlib.suppress(DiskRefused):
-                await tidying
-            self._beat()
-
-    def _beat(self) -> None:
-        if self._writer.silent < STUCK:
-            self.beat = self._clock.monotonic()
+                tidying.result()
 
     async def tidy(self) -> None:
         """One round of housekeeping."""

@@ -26,6 +26,9 @@ log = structlog.get_logger()
 _YEARS: Final = range(1970, 9000)
 """Others are nobody's clock, and near the ends of the calendar there is no calculating."""
 
+_HALF: Final = timedelta(seconds=0.5)
+"""Dates of answers are whole seconds, cut off."""
+
 
 class Contact:
     """The time of one stream.
@@ -59,7 +62,7 @@ class Contact:
     def heard(self, date: datetime | None) -> None:
         """Note the date of an answer; None where it has none."""
         if date is not None and date.year in _YEARS:
-            self._zero = date - timedelta(seconds=self._clock.monotonic())
+            self._zero = date + _HALF - timedelta(seconds=self._clock.monotonic())
 
     def now(self) -> datetime:
         """Return the server's time, UTC; ours as long as it has told none."""

@@ -355,14 +355,14 @@ def _require(paths: str) -> None:
     )
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse) -> bytearray:
     # Grown in place: parts, joined at the end, are there twice for a moment, and a list without pages is large.
     body = bytearray()
     while part := await response.content.read(READ_SIZE):
         body += part
         if len(body) > BODY_CAP:
             raise Oversized(f"An answer is larger than {BODY_CAP >> 20} MiB.")
-    return b"".join(parts)
+    return body
 
 
 async def _failure(response: aiohttp.ClientResponse) -> SourceError:

@@ -178,7 +178,7 @@ class Decoder:
                 continue
         return kind, None
 
-    def page(self, body: bytes) -> Page:
+    def page(self, body: bytes | bytearray) -> Page:
         """Decode the frame of one page of a list.
 
         Raises:
@@ -192,7 +192,7 @@ class Decoder:
                 continue
             version, more = _frame(answer.metadata)
             return Page(version=version, more=more, items=answer.items or [])
-        raise Unreadable("The answer to a list is no list.", body[:POISON_CAP])
+        raise Unreadable("The answer to a list is no list.", bytes(body[:POISON_CAP]))
 
     def items(self, items: Sequence[msgspec.Raw]) -> Arrivals:
         """Decode items of a list. The position is left to the caller, who knows which page is the last."""
@@ -214,7 +214,7 @@ class Decoder:
         arrivals.added = [False] * len(arrivals.events)
         return arrivals
 
-    def listing(self, body: bytes) -> Listing:
+    def listing(self, body: bytes | bytearray) -> Listing:
         """Decode one page of a metadata-only list.
 
         Raises:
@@ -224,7 +224,7 @@ class Decoder:
         try:
             answer = msgspec.json.decode(body, type=shapes.MetadataList)
         except _UNDECODABLE:
-            raise Unreadable("The answer to a metadata-only list is no list.", body[:POISON_CAP]) from None
+            raise Unreadable("The answer to a metadata-only list is no list.", bytes(body[:POISON_CAP])) from None
         version, more = _frame(answer.metadata)
         entries: list[tuple[str, int]] = []
         for item in answer.items or []:
@@ -321,7 +321,7 @@ def _frame(metadata: shapes.ListMetadata | None) -> tuple[int, str]:
         raise Broken("The answer to a list has no integer resourceVersion.") from None
 
 
-def _attempts(raw: bytes) -> Iterator[bytes]:
+def _attempts(raw: bytes | bytearray) -> Iterator[bytes | bytearray]:
     """Yield the bytes as they are and then, if asked for more, with their text repaired.
 
     msgspec refuses invalid UTF-8 and lone surrogates; the standard library reads both. The API server
@@ -344,7 +344,7 @@ def _stream_error(raw: bytes) -> SourceError:
     return Unreadable("The watch ended with an ERROR line that holds no Status.", raw[:POISON_CAP])
 
 
-def uid_of(body: bytes) -> str | None:
+def uid_of(body: bytes | bytearray) -> str | None:
     """Return the uid of one object, None where the body holds none."""
     try:
         return _identity(msgspec.json.decode(body, type=shapes.Versioned).metadata)[0] or None

@@ -192,11 +192,11 @@ async def test_w4_longer_away_than_events_live_is_told(world) -> None:
     (gap,) = world.target.records
     assert (gap.origin, gap.type, gap.reason) == (Origin.EVENTER, "Warning", "GapWithoutContact")
     assert gap.first is not None and abs(gap.first.timestamp() - contact) < 0.001
-    assert "3600 s" in gap.message or "3601 s" in gap.message
+    assert any(f"({seconds} s)" in gap.message for seconds in (3599, 3600, 3601)), "dates of answers are whole seconds"
     assert "Eventer was not running" in gap.message
-    assert world.status.gaps == 1 and world.status.gap_seconds >= away
+    assert world.status.gaps == 1 and world.status.gap_seconds >= away - 1
     await world.watching()
-    assert world.target.contact is not None and world.target.contact > contact + away - 1
+    assert world.target.contact is not None and world.target.contact > contact + away - 2
 
 
 async def test_w4_a_gap_is_told_before_the_position_moves_and_once(world) -> None:

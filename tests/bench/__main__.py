@@ -4,6 +4,7 @@
     python -m tests.bench flat latency             some of it
     python -m tests.bench compare --baseline REV   L1: against another revision; ends with 1 at -10 %
     python -m tests.bench idle --seconds 3600      L4: CPU, memory and requests of doing nothing
+    python -m tests.bench start                    Q7: with 1 GiB of backlog
     python -m tests.bench limit                    L5: 128 MiB, dead sinks, a flood
     python -m tests.bench peer --peer PATH         against kubernetes-event-exporter
 
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import compare, load, path, peer
+from tests.bench import compare, load, path, peer, start
 from tests.bench.rig import Bench, say
 
 ALWAYS = ("flat", "profile", "rules", "sync", "latency", "memory")
@@ -46,6 +47,7 @@ def main() -> int:
         "memory": lambda bench: load.backlog(bench, args.backlog),
         "compare": lambda bench: compare.compare(bench, args.baseline, n, rounds),
         "idle": lambda bench: load.idle(bench, args.seconds),
+        "start": lambda bench: start.start(bench, 1024),
         "limit": lambda bench: load.limit(bench, args.backlog),
         "peer": lambda bench: peer.peer(bench, args.peer, 20_000, rounds),
     }

@@ -177,7 +177,7 @@ class Daemon:
         self._all = bench.daemons
         self.start()
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         """Start it (again), and wait until it watches."""
         env = {**ENV, "PYTHONPATH": str(self.tree)}
         # The null device is also what the sink `stdout` writes to.
@@ -186,7 +186,8 @@ class Daemon:
                 [*BOUND, *map(str, self.argv)], env=env, cwd=self.tree, text=True, stdout=subprocess.DEVNULL, stderr=log
             )
         self._all.append(self.process)
-        self.until(lambda: self.metric("eventer_watch_connected") == 1)
+        if wait:
+            self.until(lambda: self.metric("eventer_watch_connected") == 1)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition; raise if the daemon ends, or if nothing comes of it."""

@@ -61,6 +61,8 @@ class Daemon:
         }
         if rules:
             self.config["filter"] = [dict(rule) for rule in rules]
+        self.text = ""
+        """What is written as the configuration in place of `config`, byte for byte."""
         self._env = os.environ | dict(env or {})
         self._netns = netns
         self._enter = enter
@@ -88,7 +90,7 @@ class Daemon:
         Args:
             failpoints: as `eventer.failpoint` reads them, for this life only.
         """
-        self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
+        self.config_file.write_text(self.text or yaml.safe_dump(self.config, sort_keys=False))
         old = self.child
         assert not old.alive, "the daemon runs already"
         fresh = self._make_child(failpoints)

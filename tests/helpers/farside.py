@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -38,8 +39,8 @@ class Answer:
     """These bytes in place of a proper answer."""
     cut: int | None = None
     """Close the connection after so many bytes of the answer."""
-    drip: bool = False
-    """Never stop sending: one byte at a time of a header without end."""
+    drip: bytes = b""
+    """Begin with these bytes and never stop sending: one byte at a time."""
     hang: bool = False
     """Take the request and say nothing."""
 
@@ -54,7 +55,8 @@ class Answer:
 class FarSide:
     """Use it with `async with`. Answers come from `script`, then `answer` for ever."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, *, at: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        self.host, self._port = at
         self.requests: list[Request] = []
         self.script: deque[Answer] = deque()
         self.answer = Answer()
@@ -62,16 +64,19 @@ class FarSide:
         """Set when a request is there in full."""
         self.gone = asyncio.Event()
         """Set when a client has gone away before its answer was complete."""
+        self.before: Callable[[], Awaitable[object]] | None = None
+        """Awaited before each answer."""
         self.connections = 0
         self.open = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._serve, self.host, self._port, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
-        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        self.url = f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -85,10 +90,16 @@ class FarSide:
         """Script the next answers."""
         self.script.extend(answers)
 
+    async def abort(self) -> None:
+        """Reset all connections. As `before`: each, once its request is there."""
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.add(writer)
         self.connections += 1
         self.open += 1
         try:
@@ -101,6 +112,7 @@ class FarSide:
         finally:
             self.open -= 1
             self._tasks.discard(task)
+            self._writers.discard(writer)
             writer.close()
             with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
                 await writer.wait_closed()
@@ -113,20 +125,22 @@ class FarSide:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(Request(method, target, headers, body))
         self.came.set()
+        if self.before is not None:
+            await self.before()
         answer = self.script.popleft() if self.script else self.answer
         if answer.hang:
             await self._wait_gone(reader)
             return False
         data = answer.data()
         if answer.drip:
-            await self._drip(reader, writer)
+            await self._drip(answer.drip, reader, writer)
             return False
         writer.write(data if answer.cut is None else data[: answer.cut])
         await writer.drain()
         return answer.cut is None and answer.raw is None
 
-    async def _drip(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    async def _drip(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
         gone = asyncio.ensure_future(self._wait_gone(reader))
         while not gone.done():
             writer.write(b"x")

@@ -31,6 +31,7 @@ __all__ = [
     "numbered",
     "opened",
     "poisoned",
+    "slow",
     "small",
     "stream_of",
 ]
@@ -121,6 +122,35 @@ def failing(place: str = "journal.commit", *, number: int = errno.EIO, times: in
     failpoint.hit = hit
     try:
         yield
+    finally:
+        failpoint.hit = before
+
+
+@contextlib.contextmanager
+def slow(seconds: float, place: str = "journal.commit") -> Iterator[list[float]]:
+    """Let a failpoint on the writer's thread take so many seconds of a virtual loop, for as long as the block runs.
+
+    Yields:
+        The times at which it was passed.
+    """
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    passed: list[float] = []
+    before = failpoint.hit
+
+    async def wait() -> None:
+        passed.append(loop.time())
+        loop.asleep = True
+        await asyncio.sleep(seconds)
+        loop.asleep = False
+
+    def hit(name: str) -> None:
+        if name == place:
+            asyncio.run_coroutine_threadsafe(wait(), loop).result()
+
+    failpoint.hit = hit
+    try:
+        yield passed
     finally:
         failpoint.hit = before
 

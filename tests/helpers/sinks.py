@@ -1,8 +1,9 @@
 """What the conformance suite needs of each sink's test module: a harness.
 
-`tests/sinks/test_<kind>.py` holds an async context manager `harness(tmp_path, monkeypatch)` that
-yields a `Harness`: it makes configured sinks, knows what arrived at the far side, and plays the
-faults of the shared table, or says why its kind of sink cannot have one of them.
+`tests/sinks/test_<kind>.py` holds an async context manager `harness(tmp_path, monkeypatch, variant)`
+that yields a `Harness`: it makes configured sinks, knows what arrived at the far side, and plays the
+faults of the shared table, or says why its kind of sink cannot have one of them. A list `VARIANTS`
+there names the ways to configure the kind that the suite runs over; without it there is one, "".
 """
 
 from __future__ import annotations

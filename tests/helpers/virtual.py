@@ -29,7 +29,7 @@ class _JumpingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        if self.loop.busy:
+        if self.loop.busy and not self.loop.asleep:
             return super().select(0.5)  # a thread will wake us; nothing is due before it does
         events = super().select(0)
         if not events:
@@ -38,11 +38,13 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """`busy` counts jobs in threads; the helpers that start threads of their own add theirs."""
+    """`busy` counts jobs in threads; the helpers that start threads of their own add theirs. `asleep` says that
+    they wait for the loop's time to pass."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.busy = 0
+        self.asleep = False
         selector = _JumpingSelector()
         selector.loop = self
         super().__init__(selector)

@@ -107,6 +107,7 @@ class Verdict:
             newest = max((t.version for t in self._work.alive.values() if namespace in {None, t.namespace}), default=0)
             if not stream.status.connected or not newest <= (record.position or 0) <= self._site.api.store.version:
                 return f"the stream {namespace} is at {record.position}, newest {newest}, {vars(stream.status)}"
+        self._read_letters(life.directory)
         for far in self._site.fars:
             if len(lost := self._lost(far)) > _let_go(journal.readers[far.name]):
                 return f"{far.name} has not {lost[:3]}"

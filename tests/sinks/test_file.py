@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gzip
 import os
 import resource
 import threading
@@ -18,8 +19,10 @@ import pytest
 from eventer.errors import Blocked, Retry
 from eventer.event import Event
 from eventer.sink import BatchConfig
-from eventer.values import Size
+from eventer.values import Duration, Size
 from tests.helpers.sinks import CANARY, Harness, batch_of, make_event
+
+VARIANTS = ["plain", "rotating"]
 
 
 class FileHarness(Harness):
@@ -35,18 +38,20 @@ class FileHarness(Harness):
         "cut": "a write that stops half-way is 'unavailable'",
     }
 
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, variant: str = "plain") -> None:
         self.path = path
+        self._variant = variant
         self._patch = monkeypatch
         self._fsync = os.fsync
         self._go_on = threading.Event()
         self._hangs = threading.Event()
 
     def options(self) -> dict[str, Any]:
-        return {"path": str(self.path)}
+        rotation = {"max_size": Size(1000), "rotate_every": Duration(1), "keep": 1000, "gzip": True}
+        return {"path": str(self.path)} | (rotation if self._variant == "rotating" else {})
 
     def arrived(self) -> list[str]:
-        return [event.id for event in read(self.path)]
+        return everything(self.path)
 
     def play(self, fault: str) -> None:
         errors = {
@@ -79,8 +84,10 @@ class FileHarness(Harness):
 
 
 @contextlib.asynccontextmanager
-async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FileHarness]:
-    made = FileHarness(tmp_path / "events.jsonl", monkeypatch)
+async def harness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str = "plain"
+) -> AsyncIterator[FileHarness]:
+    made = FileHarness(tmp_path / "events.jsonl", monkeypatch, variant)
     yield made
     await made.unstall()
     made.heal()
@@ -92,19 +99,31 @@ async def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield made
 
 
-def read(path: Path) -> list[Event]:
-    """Read a file that must hold whole lines and nothing else."""
-    if not path.exists():
-        return []
-    data = path.read_bytes()
+def events_in(data: bytes) -> list[str]:
+    """Read what must be whole lines and nothing else; return the ids."""
     assert not data or data.endswith(b"\n")
-    return [msgspec.json.decode(line, type=Event) for line in data.splitlines()]
+    return [msgspec.json.decode(line, type=Event).id for line in data.splitlines()]
 
 
 def everything(path: Path) -> list[str]:
-    """Return the ids in all files of a sink, oldest first."""
-    rotated = sorted(path.parent.glob(f"{path.name}.*"))
-    return [event.id for file in [*rotated, path] for event in read(file)]
+    """Return the ids in all files of a sink, oldest first, as a reader does who knows that a file is packed.
+
+    For a moment a number has two files, the second of which is the plain one, about to go.
+    """
+    numbers = {file.name.removeprefix(f"{path.name}.").partition(".")[0] for file in path.parent.glob(f"{path.name}.*")}
+    parts = [_rotated(path.with_name(f"{path.name}.{number}")) for number in sorted(numbers)]
+    parts.append(path.read_bytes() if path.exists() else b"")
+    return [found for part in parts for found in events_in(part)]
+
+
+def _rotated(plain: Path) -> bytes:
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return gzip.decompress(plain.with_name(f"{plain.name}.gz").read_bytes())
+        with contextlib.suppress(FileNotFoundError):  # it was packed since we looked
+            return plain.read_bytes()
+        if all(path.suffix == ".part" for path in plain.parent.glob(f"{plain.name}*")):
+            return b""  # deleted, since there are enough newer ones
 
 
 def ids(*numbers: int) -> list[str]:

@@ -40,6 +40,22 @@ def test_kill_9_leaves_nothing_twice_and_loses_nothing(tmp_path: Path, point: st
     assert len(kept) == 12 or keep == 2
 
 
+@pytest.mark.parametrize("point", ["file.pack", "file.packed", "file.packed@2", "file.exchange", "file.exchanged"])
+def test_kill_9_while_compressing_leaves_the_plain_file_or_the_whole_compressed_one(tmp_path: Path, point: str) -> None:
+    name, _, nth = point.partition("@")
+    out = tmp_path / "out"
+    out.mkdir()
+    assert writer(tmp_path, 100, f"{name}=kill@{nth or 1}", gzip=True) == -signal.SIGKILL
+    found = everything(out / "events.jsonl")  # reads each number once, and fails on half a file
+    assert found == ids(*range(12))[: len(found)]
+    assert len(found) > 2
+    assert writer(tmp_path, 100, "", gzip=True) == 0
+    assert everything(out / "events.jsonl") == ids(*range(12))
+    forms = [path.name.removesuffix(".gz") for path in out.iterdir()]
+    assert len(forms) == len(set(forms)), "a file is there in one form only"
+    assert not list(out.glob("*.part"))
+
+
 WRITER = """
 import asyncio, sys
 from pathlib import Path
@@ -48,11 +64,13 @@ from eventer.sink import SinkContext
 from eventer.values import Size
 from sinks.file import Config, Sink
 from tests.helpers.sinks import batch_of, make_event
+from tests.helpers.until import until
 
 async def main(where: Path) -> None:
     note = where / "journal"
     settled = note.read_bytes().split(b" ", 1) if note.exists() else [b"0", b""]
-    config = Config(kind="file", path=str(where / "out/events.jsonl"), max_size=Size(1000), keep=int(sys.argv[2]))
+    config = Config(kind="file", path=str(where / "out/events.jsonl"), max_size=Size(1000), keep=int(sys.argv[2]),
+                    gzip="gzip" in sys.argv)
     sink = Sink(config, SinkContext(name="x", clock=SystemClock()))
     await sink.open(settled[1] or None)
     late = None
@@ -62,15 +80,17 @@ async def main(where: Path) -> None:
             note.with_suffix(".new").write_bytes(late)
             note.with_suffix(".new").rename(note)
         late = str(number + 1).encode() + b" " + sent.state
+    if "gzip" in sys.argv:
+        await until(lambda: list(where.glob("out/*.gz")), "a file to be compressed")
     await sink.close()
 
 asyncio.run(main(Path(sys.argv[1])))
 """
 
 
-def writer(where: Path, keep: int, points: str) -> int:
+def writer(where: Path, keep: int, points: str, *, gzip: bool = False) -> int:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "EVENTER_FAILPOINTS": points}
     return subprocess.run(
-        [sys.executable, "-c", WRITER, str(where), str(keep)], env=environment, check=False
+        [sys.executable, "-c", WRITER, str(where), str(keep), *["gzip"][: int(gzip)]], env=environment, check=False
     ).returncode

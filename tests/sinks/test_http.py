@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +14,10 @@ import pytest
 from eventer.clock import SystemClock
 from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.values import Secret
-from sinks._http import ANSWER_LIMIT, AuthConfig, BasicConfig, Http, TlsConfig
+from sinks._auth import AuthConfig, BasicConfig
+from sinks._http import ANSWER_LIMIT, Http
 from tests.helpers.farside import Answer, FarSide
 from tests.helpers.sinks import CANARY
-
-TLS = Path(__file__).parent / "tls"
 
 
 class Noon(SystemClock):
@@ -38,12 +35,6 @@ async def client(**options: Any) -> AsyncIterator[Http]:
         yield http
     finally:
         await http.close()
-
-
-@pytest.fixture
-async def far() -> AsyncIterator[FarSide]:
-    async with FarSide() as server:
-        yield server
 
 
 async def failure(url: str, *, within: float | None = None, **options: Any) -> SinkError:
@@ -117,20 +108,37 @@ async def test_s4_retry_after_is_honoured_bounded_or_ignored(far: FarSide, value
         assert caught.after == after
 
 
-async def test_s19_a_redirect_is_not_followed(far: FarSide) -> None:
-    """S19: redirect to another host."""
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_s19_a_redirect_is_not_followed(far: FarSide, status: int) -> None:
+    """S19: redirect to another host, to the same one, to what is no address."""
     async with FarSide() as other:
-        for status in (302, 307):
-            far.answer = Answer(status, b"", {"Location": other.url})
+        for location in (
+            other.url,
+            "/elsewhere",
+            "http://127.0.0.1:9http://x/",
+            "http://[",
+            "\x00",
+            "",
+            f"//{CANARY}@h",
+        ):
+            far.answer = Answer(status, b"", {"Location": location})
+            far.requests.clear()
             caught = await failure(far.url, auth=AuthConfig(bearer=Secret.literal(CANARY)))
-            assert isinstance(caught, Blocked)
-        assert not other.requests
+            if location == "\x00":  # no header that HTTP knows
+                assert (type(caught), caught.reason) == (Retry, "protocol")
+            else:
+                assert (type(caught), caught.reason) == (Blocked, "redirect")
+            assert CANARY not in f"{caught} {caught.answer}"
+            assert len(far.requests) == 1
         assert not other.connections
 
 
-async def test_s3_a_dripping_answer_ends_at_the_deadline(far: FarSide) -> None:
-    """S3: one byte at a time, for ever (times scaled)."""
-    far.answer = Answer(drip=True)
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n"]
+)
+async def test_s3_a_dripping_answer_ends_at_the_deadline(far: FarSide, head: bytes) -> None:
+    """S3: one byte at a time, for ever, of a header or of the body (times scaled)."""
+    far.answer = Answer(drip=head)
     caught = await failure(far.url, timeout=0.2)
     assert (type(caught), caught.reason) == (Retry, "timeout")
     await far.gone.wait()
@@ -175,6 +183,54 @@ async def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
     caught = await failure("http://es.invalid/")
     assert (type(caught), caught.reason) == (Retry, "dns")
     assert CANARY not in str(caught)
+
+
+def leads_to(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    """Let every name lead to these addresses from now on."""
+
+    def answer(_: Any, port: int, *__: Any, **___: Any) -> Any:
+        families = [socket.AF_INET6 if ":" in host else socket.AF_INET for host in hosts]
+        return [(family, socket.SOCK_STREAM, 6, "", (host, port)) for family, host in zip(families, hosts, strict=True)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+async def test_s20_names_that_do_not_resolve_are_tried_again(far: FarSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S20: DNS fails for a while, says that it does, or that there is no such name."""
+    url = f"http://far.example:{far.port}/"
+    async with client() as http:
+        for code in (socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_NONAME):
+
+            def broken(*_: Any, code: int = code, **__: Any) -> Any:
+                raise socket.gaierror(code, "down")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(socket, "getaddrinfo", broken)
+                with pytest.raises(Retry) as caught:
+                    await http.request("POST", url, b"", {})
+            assert caught.value.reason == "dns"
+        leads_to(monkeypatch, "127.0.0.1")
+        assert (await http.request("POST", url, b"", {})).status == 200
+
+
+async def test_s20_a_name_that_leads_elsewhere_is_followed(far: FarSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S20: the address of a name changes; the next connection goes to the new one."""
+    url = f"http://far.example:{far.port}/"
+    far.answer = Answer(headers={"Connection": "close"})
+    async with FarSide(at=("127.0.0.2", far.port)) as new, client() as http:
+        for there in (far, new):
+            leads_to(monkeypatch, there.host)
+            assert (await http.request("POST", url, b"", {})).status == 200
+            assert len(there.requests) == 1
+
+
+async def test_s20_dead_addresses_of_a_name_do_not_hide_a_living_one(
+    far: FarSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S20: two families, of which IPv6 leads nowhere, and another address that is down."""
+    leads_to(monkeypatch, "::1", "127.0.0.2", "127.0.0.1")
+    async with client() as http:
+        assert (await http.request("POST", f"http://far.example:{far.port}/", b"", {})).status == 200
 
 
 async def test_refused_at_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,65 +294,6 @@ async def test_x1_what_a_far_side_echoes_is_hidden(far: FarSide, part: str) -> N
         assert CANARY in str(far.requests) or part in ("basic", "user"), "it was sent"
 
 
-def server_tls(certificate: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(TLS / f"{certificate}.pem", TLS / "key.pem")
-    return context
-
-
-@pytest.mark.parametrize("certificate", ["expired", "wronghost", "selfsigned", "good"])
-@pytest.mark.parametrize("trusted", [True, False])
-async def test_x5_only_a_good_certificate_of_a_trusted_issuer_is_taken(certificate: str, trusted: bool) -> None:
-    """X5: expired, wrong host, self-signed, unknown authority."""
-    tls = TlsConfig(ca_file=str(TLS / "ca.pem") if trusted else None)
-    async with FarSide(server_tls(certificate)) as far, client(tls=tls) as http:
-        if certificate == "good" and trusted:
-            assert (await http.request("POST", far.url, b"", {})).status == 200
-            return
-        with pytest.raises(Blocked) as caught:
-            await http.request("POST", far.url, b"", {})
-        assert caught.value.reason == "tls"
-        assert not far.requests
-
-
-class OldTls(FarSide):
-    """Answers a handshake as TLS 1.0 would; a Python of today cannot be made to."""
-
-    async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        record = await reader.readexactly(5)
-        await reader.readexactly(int.from_bytes(record[3:5]))
-        # ServerHello: version, random, no session, one old cipher, no compression.
-        body = b"\x03\x01" + bytes(32) + b"\x00" + b"\x00\x2f" + b"\x00"
-        message = b"\x02" + len(body).to_bytes(3) + body
-        writer.write(b"\x16\x03\x01" + len(message).to_bytes(2) + message)
-        self.came.set()
-        await reader.read()
-        return False
-
-
-async def test_x5_old_tls_is_refused() -> None:
-    """X5: TLS 1.1 and older."""
-    async with OldTls() as far:
-        caught = await failure(far.url.replace("http://", "https://"))
-    assert far.came.is_set()
-    assert (type(caught), caught.reason) == (Retry, "tls")
-
-
-class NoTls(FarSide):
-    """Answers a TLS handshake as an HTTP server would."""
-
-    async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await reader.read()
-        return False
-
-
-async def test_tls_to_a_server_that_has_none() -> None:
-    async with NoTls() as far:
-        caught = await failure(far.url.replace("http://", "https://"))
-    assert (type(caught), caught.reason) == (Retry, "tls")
-
-
 async def test_what_the_caller_was_handling_is_not_taken_for_the_cause(far: FarSide) -> None:
     far.answer = Answer(cut=0)
     try:
@@ -304,17 +301,6 @@ async def test_what_the_caller_was_handling_is_not_taken_for_the_cause(far: FarS
     except ssl.SSLCertVerificationError:
         caught = await failure(far.url)
     assert (type(caught), caught.reason) == (Retry, "cut")
-
-
-async def test_a_file_of_certificates_that_cannot_be_used_blocks(tmp_path: Path) -> None:
-    (tmp_path / "empty.pem").write_text("")
-    (tmp_path / "wrong.pem").write_text("no certificate")
-    for name in ("absent.pem", "empty.pem", "wrong.pem"):
-        http = Http(timeout=1.0, clock=Noon(), tls=TlsConfig(ca_file=str(tmp_path / name)))
-        with pytest.raises(Blocked, match=name) as caught:
-            await http.open()
-        assert caught.value.reason == "tls"
-        await http.close()
 
 
 async def test_the_environment_names_no_proxy(far: FarSide, monkeypatch: pytest.MonkeyPatch) -> None:

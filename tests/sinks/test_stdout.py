@@ -94,7 +94,7 @@ class StdoutHarness(Harness):
 
 
 @contextlib.asynccontextmanager
-async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StdoutHarness]:
+async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str = "") -> AsyncIterator[StdoutHarness]:
     made = StdoutHarness(tmp_path / "stdout", monkeypatch)
     yield made
     made.heal()

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,36 @@ from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.event import Event
 from eventer.sink import Batch
 from eventer.values import Duration, Secret
-from sinks._http import AuthConfig, BasicConfig
+from sinks._auth import AuthConfig, BasicConfig
+from sinks._proxy import ProxyConfig
+from sinks._sign import SignConfig
+from sinks._tls import TlsConfig
 from sinks.webhook import SuccessConfig
 from tests.helpers.farside import Answer, FarSide, Request
 from tests.helpers.sinks import CANARY, Harness, batch_of, make_event
+from tests.helpers.until import until
 
 ECHO = (
     f'{{"error": "POST /hook/{CANARY}/x?key={CANARY} not found", "headers": {{"authorization": "Bearer {CANARY}"}}, '
     f'"seen": "{CANARY}"}}'
 ).encode()
+
+
+TLS = Path(__file__).parent / "tls"
+CERTIFICATE = {"ca": "ca", "cert": "good", "key": "key"}
+SIGNING = base64.b64encode(b"0123456789" * 4).decode()
+VARIANTS = [
+    "array", "ndjson", "single", "cloudevents-binary", "cloudevents-structured", "cloudevents-batch",
+    "key", "signed", "mtls", "proxy",
+]  # fmt: skip
+
+
+def server_tls() -> ssl.SSLContext:
+    """Make a server that wants a certificate of its clients."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=TLS / "ca.pem")
+    context.load_cert_chain(TLS / "good.pem", TLS / "key.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 class WebhookHarness(Harness):
@@ -35,17 +57,33 @@ class WebhookHarness(Harness):
     kind = "webhook"
     sends_lines = True
 
-    def __init__(self, far: FarSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, far: FarSide, monkeypatch: pytest.MonkeyPatch, variant: str = "array") -> None:
         self.far = far
+        self._variant = variant
         self._patch = monkeypatch
         self._send = httpx.AsyncHTTPTransport.handle_async_request
         self._refused = 0
 
     def options(self) -> dict[str, Any]:
-        return {
+        options: dict[str, Any] = {
             "url": Secret.literal(f"{self.far.url}/hook/{CANARY}/x?key={CANARY}"),
             "auth": AuthConfig(bearer=Secret.literal(CANARY)),
         }
+        match self._variant:
+            case "key":
+                options["auth"] = AuthConfig(header="X-Caller", value=Secret.literal(CANARY))
+            case "signed":
+                options["sign"] = SignConfig(secret=Secret.literal(f"whsec_{SIGNING}"))
+            case "mtls":
+                files = {f"{name}_file": str(TLS / f"{file}.pem") for name, file in CERTIFICATE.items()}
+                options["tls"] = TlsConfig(**files)
+            case "proxy":
+                basic = BasicConfig(username="me", password=Secret.literal(CANARY))
+                options["proxy"] = ProxyConfig(url=self.far.url, basic=basic)
+                options["url"] = Secret.literal(f"http://far.example/hook/{CANARY}/x?key={CANARY}")
+            case form:
+                options["format"] = form
+        return options
 
     def arrived(self) -> list[str]:
         return [event.id for request in self.far.requests[self._refused :] for event in events_of(request)]
@@ -85,15 +123,11 @@ class WebhookHarness(Harness):
 
 
 @contextlib.asynccontextmanager
-async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WebhookHarness]:
-    async with FarSide() as far:
-        yield WebhookHarness(far, monkeypatch)
-
-
-@pytest.fixture
-async def far() -> AsyncIterator[FarSide]:
-    async with FarSide() as server:
-        yield server
+async def harness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str = "array"
+) -> AsyncIterator[WebhookHarness]:
+    async with FarSide(server_tls() if variant == "mtls" else None) as far:
+        yield WebhookHarness(far, monkeypatch, variant)
 
 
 @contextlib.asynccontextmanager
@@ -108,6 +142,11 @@ async def opened(far: FarSide, **options: Any) -> AsyncIterator[Any]:
 
 
 def events_of(request: Request) -> list[Event]:
+    match request.headers["content-type"]:
+        case "application/cloudevents+json":
+            return [msgspec.convert(msgspec.json.decode(request.body)["data"], Event)]
+        case "application/cloudevents-batch+json":
+            return [msgspec.convert(item["data"], Event) for item in msgspec.json.decode(request.body)]
     if request.body.startswith(b"["):
         return msgspec.json.decode(request.body, type=list[Event])
     return [msgspec.json.decode(line, type=Event) for line in request.body.split(b"\n") if line]
@@ -140,13 +179,13 @@ async def test_one_connection_serves_all_sends(far: FarSide) -> None:
 
 
 async def test_method_and_headers(far: FarSide) -> None:
-    headers = {"X-Team": " shop ", "content-type": "application/cloudevents-batch+json"}
+    headers = {"X-Team": " shop ", "content-type": "application/vnd.shop+json"}
     async with opened(far, method="PUT", headers=headers) as sink:
         await send(sink, 1)
     request = far.requests[0]
     assert request.method == "PUT"
     assert request.headers["x-team"] == "shop"
-    assert request.headers["content-type"] == "application/cloudevents-batch+json"
+    assert request.headers["content-type"] == "application/vnd.shop+json"
     assert request.headers["accept-encoding"] == "identity"
 
 
@@ -177,6 +216,22 @@ async def test_bearer_and_basic_are_read_for_every_request(far: FarSide, tmp_pat
     seen = [request.headers["authorization"] for request in far.requests]
     assert seen[:2] == ["Bearer first", "Bearer second"]
     assert base64.b64decode(seen[2].removeprefix("Basic ")).decode() == "me:pä:ss"
+
+
+async def test_a_key_goes_in_the_header_named_for_it(far: FarSide, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("Splunk first\n")
+    async with opened(far, auth=AuthConfig(header="X-Api-Key", value=Secret.file(file))) as sink:
+        await send(sink, 1)
+        file.write_text("second")
+        await send(sink, 2)
+        for content in ("line\nbreak", " blank", "ümlaut", ""):
+            file.write_text(content)
+            with pytest.raises(Blocked) as caught:
+                await send(sink, 3)
+            assert caught.value.reason == "secret"
+    assert [request.headers["x-api-key"] for request in far.requests] == ["Splunk first", "second"]
+    assert not [request for request in far.requests if "authorization" in request.headers]
 
 
 @pytest.mark.parametrize("token", ["two words", "line\nbreak", "", "ümlaut"])
@@ -356,6 +411,27 @@ async def test_s5_a_lost_answer_is_repeated_with_the_same_key(far: FarSide) -> N
     first, second = far.requests
     assert first.body == second.body
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if variant != "mtls"])
+async def test_sends_may_overlap(far: FarSide, variant: str) -> None:
+    """Each with its own body, headers and answer, on connections of its own, which are kept."""
+    release = asyncio.Event()
+    far.before = release.wait
+    sink = WebhookHarness(far, pytest.MonkeyPatch(), variant).sink(in_flight=8, headers={"X-Team": "shop"})
+    await sink.open(None)
+    for turn in range(2):
+        far.requests.clear()
+        sending = [asyncio.create_task(send(sink, number)) for number in range(8)]
+        await until(lambda: len(far.requests) == 8, "all to be under way at once")
+        release.set()
+        assert all([not (await task).failed for task in sending])
+        release.clear()
+        ids = {request.headers["idempotency-key"]: events_of(request)[0].id for request in far.requests}
+        assert ids == {hashlib.sha256(f"{found}".encode()).hexdigest()[:32]: found for found in ids.values()}
+        assert len(ids) == 8, turn
+    assert far.connections == 8
+    await sink.close()
 
 
 async def test_a_cancelled_request_leaves_the_connection_usable(far: FarSide) -> None:

@@ -7,11 +7,12 @@ import time
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventer.event import Event
-from eventer.match import FIELDS, OPEN, SHARED, Rule, RuleFault, Verdicts, compile_pattern
+from eventer.match import FIELDS, OPEN, SHARED, Part, Rule, RuleFault, Test, Verdicts, compile_pattern
 from tests.helpers.sinks import make_event
 
 EVENT = make_event(0, labels={"team": "shop", "empty": ""})
@@ -160,6 +161,58 @@ def test_fifty_rules_say_what_each_of_them_says_alone(rules: list[dict[str, Any]
     expected = [next((i for i, rule in enumerate(rules) if _naively(rule, event)), -1) for event in events]
     assert verdicts(events) == expected
     assert verdicts(events[::-1]) == expected[::-1]  # now from memory
+
+
+@given(rule=RULES, event=EVENTS)
+@settings(max_examples=300, deadline=None)
+def test_what_a_rule_says_field_by_field_is_what_it_says_as_a_whole(rule: dict[str, Any], event: Event) -> None:
+    parsed = Rule.parse(rule)
+    parts = parsed.parts(event)
+    assert all(part.holds for part in parts) is parsed.matches(event)
+    asked = {f"labels.{label}" for label in rule.get("labels", {})} | (set(rule) - {"labels"})
+    assert {part.field for part in parts} == asked
+    for part in parts:
+        assert part.by == "" or part.by in (part.wanted if part.holds else part.refused)
+
+
+@given(rule=RULES)
+@settings(max_examples=200, deadline=None)
+def test_a_rule_as_text_is_the_rule(rule: dict[str, Any]) -> None:
+    parsed = Rule.parse(rule)
+    again = Rule.parse(yaml.safe_load(str(parsed)))
+    assert {field: _sets(test) for field, test in _tests(again).items()} == {
+        field: _sets(test) for field, test in _tests(parsed).items()
+    }
+
+
+def _tests(rule: Rule) -> dict[str, Test]:
+    return {**rule.shared, **rule.open, **{f"labels.{label}": test for label, test in rule.labels.items()}}
+
+
+def _sets(test: Test) -> tuple[frozenset[str], ...]:
+    return frozenset(test.wanted), frozenset(test.refused)
+
+
+@pytest.mark.parametrize(
+    ("rule", "part"),
+    [
+        ({"reason": ["BackOff", "/x/"]}, Part("reason", "BackOff", True, "BackOff", ("BackOff", "/x/"), ())),
+        ({"reason": "/Off$/"}, Part("reason", "BackOff", True, "/Off$/", ("/Off$/",), ())),
+        ({"reason": "Failed"}, Part("reason", "BackOff", False, "", ("Failed",), ())),
+        ({"reason": ["!BackOff"]}, Part("reason", "BackOff", False, "BackOff", (), ("BackOff",))),
+        ({"reason": ["!/^B/", "/x/"]}, Part("reason", "BackOff", False, "/^B/", ("/x/",), ("/^B/",))),
+        ({"reason": "!Failed"}, Part("reason", "BackOff", True, "", (), ("Failed",))),
+        ({"labels": {"team": "infra"}}, Part("labels.team", "shop", False, "", ("infra",), ())),
+    ],
+)
+def test_a_field_tells_what_decided(rule: dict[str, Any], part: Part) -> None:
+    assert Rule.parse(rule).parts(EVENT) == [part]
+
+
+def test_a_rule_is_written_as_in_a_configuration() -> None:
+    rule = Rule.parse({"type": "Warning", "reason": ["Failed", "!/it's/"], "name": "!", "labels": {"a b": "x: y"}})
+    assert str(rule) == "{type: Warning, reason: [Failed, '!/it''s/'], name: '!', labels: {a b: 'x: y'}}"
+    assert str(Rule()) == "{}"
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from eventer.config.generate.chart import values_schema, values_table
 from eventer.config.generate.options import sample_kinds
 from eventer.config.generate.sample import sample
 from eventer.config.generate.schema import schema
@@ -33,11 +34,16 @@ def generated(root: Path) -> Iterator[tuple[Path, str]]:
     Raises:
         EventerError: a page of the documentation, or the place for its tables, is missing.
     """
-    yield root / "config/eventer.schema.json", json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    yield root / "config/eventer.schema.json", _json(schema())
     yield root / "config/eventer.yaml", sample()
     yield _page(root / "docs/configuration.md", config_tables())
     for kind in sample_kinds():
         yield _page(root / f"docs/sinks/{kind}.md", sink_tables(kind))
+    chart = root / "charts/eventer"
+    yield chart / "values.schema.json", _json(values_schema(chart / "values.yaml"))
+    yield _page(chart / "README.md", values_table(chart / "values.yaml"))
+    # A chart can only hold what lies in its own directory.
+    yield chart / "files/alert-rules.yaml", (root / "docs/alert-rules.yaml").read_text(encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,6 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     return 1 if args.check and stale else 0
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def _page(path: Path, tables: str) -> tuple[Path, str]:

@@ -76,6 +76,12 @@ def _option(option: Option, path: str) -> list[str]:
     items = _items(option.kind)
     if items is not None and option.required:
         return [f"{option.name}:", "  -", *_indent(_options(options(items), path), 4)]
+    if items is not None and any(inner.required for inner in options(items)):
+        lines = [f"{option.name}:"]
+        for at, inner in enumerate(options(items)):
+            line = f"#{' ' if at else '-'} {inner.name}: {example(inner, path.upper())}"
+            lines += _indent([*_comment(inner.doc), line], 2)
+        return lines
     if items is not None:
         # Each option of such a list stands for itself: the list is empty until one is switched on.
         lines = [f"{option.name}:"]

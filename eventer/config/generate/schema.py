@@ -121,7 +121,7 @@ def _type(kind: inspect.Type) -> Schema:
         case inspect.CustomType(cls) if cls is Size:
             return {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _SIZE}]}
         case inspect.CustomType(cls) if cls is Secret:
-            return {"type": "string", "minLength": 1}
+            return {"type": "string", "minLength": 1, "writeOnly": True}
         case inspect.CustomType(cls) | inspect.StructType(cls) if hasattr(cls, "parse"):
             return {"type": "string", "title": describe(kind)}
         case inspect.StructType(cls):

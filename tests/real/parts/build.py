@@ -4,7 +4,7 @@
 
 They are built from published Go modules, with the versions pinned in the go.mod files beside this
 script, into `$EVENTER_PARTS` or `~/.cache/eventer-parts`, one directory per part and version. What
-is there already is left alone. Needs nothing but Python 3.11 and Go; about 11 minutes on 2 cores.
+is there already is left alone. Needs nothing but Python 3.11 and Go; about 14 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -59,6 +59,13 @@ PARTS = (
         module="kubernetes",
     ),
     Part("kwok", "0.7.0", (Program("kwok", "sigs.k8s.io/kwok/cmd/kwok"),)),
+    Part("helm", "3.19.0", (Program("helm", "helm.sh/helm/v3/cmd/helm"),)),
+    Part(
+        "helm-unittest",
+        "1.1.2",
+        (Program("helm-unittest", "github.com/helm-unittest/helm-unittest/cmd/helm-unittest"),),
+        module="helm-unittest",
+    ),
 )
 
 

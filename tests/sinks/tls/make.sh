@@ -37,4 +37,8 @@ END
 printf 'subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' >"$work/extensions"
 openssl ca -batch -config "$work/ca.cnf" -cert ca.pem -keyfile "$work/ca.key" -in "$work/request.pem" -notext \
   -startdate 20200101000000Z -enddate 20210101000000Z -extfile "$work/extensions" -out expired.pem
-chmod 644 key.pem
+
+# A key of no certificate here, and the usual one behind a password.
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out otherkey.pem
+openssl pkcs8 -topk8 -in key.pem -passout pass:password -out lockedkey.pem
+chmod 644 key.pem otherkey.pem lockedkey.pem

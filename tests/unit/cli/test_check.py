@@ -76,6 +76,140 @@ def test_the_file_may_be_named_by_the_environment(file, capsys, monkeypatch):
     assert capsys.readouterr().out == f"{file}: ok\n"
 
 
+TESTED = """\
+sources: [{cluster: prod}]
+filter:
+  - keep: {namespace: kube-system}
+  - drop: {type: Normal, reason: [Pulled, "/^Creat/"]}
+sinks:
+  chat:
+    kind: stdout
+    match: [{type: Warning, kind: "!Node"}, {reason: Killing}]
+  archive: {kind: stdout}
+tests:
+"""
+
+
+def test_tests_that_pass_are_counted(file, capsys):
+    file.write_text(f"{TESTED}  - {{event: {{type: Warning}}, sinks: [archive, chat]}}\n")
+    assert main(["check", "-c", str(file), "--test"]) == 0
+    assert capsys.readouterr().out == f"{file}: ok\n{file}: 1 test, all passed\n"
+
+
+def test_a_test_that_fails_says_what_decided(file, capsys):
+    file.write_text(
+        f"""{TESTED}
+  - name: image pulls are noise
+    event: {{type: Normal, reason: Pulled, kind: Pod, namespace: kube-system, name: dns-1}}
+    filtered: true
+  - event: {{type: Normal, reason: Created}}
+    sinks: [archive]
+  - event: {{type: Warning, kind: Node, name: n1, message: "disk\\nfull"}}
+    sinks: [chat]
+  - event: {{type: Normal, reason: Unhealthy}}
+    filtered: true
+  - event: {{origin: eventer, type: Warning}}
+    filtered: true
+  - event: {{type: Warning, reason: BackOff}}
+    sinks: [archive]
+  - event: {{type: Normal, reason: Unhealthy}}
+    sinks: [archive]
+"""
+    )
+    assert main(["check", "-c", str(file), "--test"]) == 1
+    assert capsys.readouterr().out == (
+        f"{file}: ok\n"
+        f"{file}:12: tests[0]: image pulls are noise: failed\n"
+        "    event     Normal Pulled of Pod kube-system/dns-1, cluster prod\n"
+        "    expected  filtered\n"
+        "    got       archive\n"
+        "    filter[0] (line 3) keep {namespace: kube-system} matches:\n"
+        "      namespace is kube-system\n"
+        "\n"
+        f"{file}:15: tests[1]: failed\n"
+        "    event     Normal Created, cluster prod\n"
+        "    expected  archive\n"
+        "    got       filtered\n"
+        "    filter[1] (line 4) drop {type: Normal, reason: [Pulled, '/^Creat/']} matches:\n"
+        "      type is Normal\n"
+        "      reason Created matches /^Creat/\n"
+        "\n"
+        f"{file}:17: tests[2]: failed\n"
+        "    event     Warning of Node n1, cluster prod: disk\\nfull\n"
+        "    expected  chat\n"
+        "    got       archive\n"
+        "    sinks.chat.match[0] (line 8) {type: Warning, kind: '!Node'} does not match:\n"
+        "      kind is Node, which the rule excludes\n"
+        "    sinks.chat.match[1] (line 8) {reason: Killing} does not match:\n"
+        "      reason is empty; the rule wants Killing\n"
+        "    sinks.archive has no match, so it gets every event\n"
+        "\n"
+        f"{file}:19: tests[3]: failed\n"
+        "    event     Normal Unhealthy, cluster prod\n"
+        "    expected  filtered\n"
+        "    got       archive\n"
+        "    no rule of the filter matches:\n"
+        "    filter[0] (line 3) keep {namespace: kube-system} does not match:\n"
+        "      namespace is empty; the rule wants kube-system\n"
+        "    filter[1] (line 4) drop {type: Normal, reason: [Pulled, '/^Creat/']} does not match:\n"
+        "      reason is Unhealthy; the rule wants Pulled or /^Creat/\n"
+        "\n"
+        f"{file}:21: tests[4]: failed\n"
+        "    event     Warning, cluster prod\n"
+        "    expected  filtered\n"
+        "    got       archive, chat\n"
+        "    Eventer's own records pass the filter unasked\n"
+        "\n"
+        f"{file}:23: tests[5]: failed\n"
+        "    event     Warning BackOff, cluster prod\n"
+        "    expected  archive\n"
+        "    got       archive, chat\n"
+        "    sinks.chat.match[0] (line 8) {type: Warning, kind: '!Node'} matches:\n"
+        "      type is Warning\n"
+        "      kind is empty, which is not Node\n"
+        "\n"
+        f"{file}: 7 tests, 6 failed\n"
+    )
+
+
+def test_programs_get_the_tests_as_json(file, capsys):
+    file.write_text(
+        f"{TESTED}  - {{event: {{}}, sinks: [archive], name: bare}}\n  - {{event: {{type: Warning}}, sinks: []}}\n"
+    )
+    assert main(["check", "-c", str(file), "--test", "--output", "json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is True
+    good, bad = answer["tests"]
+    assert (good["name"], good["ok"], good["line"], good["why"]) == ("bare", True, 11, [])
+    assert (bad["path"], bad["ok"], bad["expected"], bad["got"]) == (
+        "tests[1]",
+        False,
+        "kept, for no sink",
+        "archive, chat",
+    )
+    assert bad["why"][0] == "sinks.chat.match[0] (line 8) {type: Warning, kind: '!Node'} matches:"
+
+
+def test_a_filter_without_rules_is_named_as_the_reason(file, capsys):
+    file.write_text("sources: [{}]\nsinks: {a: {kind: stdout}}\ntests: [{event: {}, filtered: true}]\n")
+    assert main(["check", "-c", str(file), "--test"]) == 1
+    assert "    the filter has no rules\n" in capsys.readouterr().out
+
+
+def test_a_file_without_tests_says_so(file, capsys):
+    file.write_text("sources: [{}]\nsinks: {a: {kind: stdout}}\n")
+    assert main(["check", "-c", str(file), "--test"]) == 0
+    assert "there are no tests; write them in the section tests:" in capsys.readouterr().out
+
+
+def test_tests_of_a_file_with_faults_are_not_run(file, capsys):
+    file.write_text(BAD + "tests: [{event: {}, filtered: true}]\n")
+    assert main(["check", "-c", str(file), "--test"]) == 78
+    assert capsys.readouterr().out.endswith(f"{file}: 2 faults, 1 warning\n")
+    assert main(["check", "-c", str(file), "--test", "--output", "json"]) == 78
+    assert json.loads(capsys.readouterr().out)["tests"] is None
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

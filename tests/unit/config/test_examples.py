@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eventer.cli import trial
 from eventer.config.load import load
 
 ROOT = Path(__file__).parents[3]
@@ -33,6 +34,14 @@ def test_a_file_to_start_from_names_the_schema(path):
     schema = re.fullmatch(r"# yaml-language-server: \$schema=(.+)", first)
     assert schema
     assert (path.parent / schema[1]).resolve() == CONFIG / "eventer.schema.json"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_tests_of_a_file_to_start_from_pass(path):
+    config = load(path, dict.fromkeys(variables_of(path.read_text()), "https://receiver.example/events")).config
+    if config.filter or any(sink.match for sink in config.sinks.values()):
+        assert config.tests, "rules without a test"
+    assert [result for result in trial.run(config, lambda _: None) if not result.ok] == []
 
 
 def test_the_smallest_file_of_the_documentation_can_be_used(tmp_path):

@@ -33,7 +33,7 @@ def test_the_files_in_the_project_are_fresh(capsys):
 
 @pytest.fixture
 def project(tmp_path):
-    for name in ("config", "docs"):
+    for name in ("charts", "config", "docs"):
         shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
 
@@ -77,7 +77,7 @@ def test_the_sample_says_the_defaults(tmp_path):
     bare = tmp_path / "bare.yaml"
     bare.write_text("sources: [{}]\nsinks: {screen: {kind: stdout}}\n")
     default = load(bare, {}).config
-    for name in ("sources", "filter", "state", "server", "log"):
+    for name in ("sources", "filter", "state", "server", "log", "tests"):
         assert getattr(config, name) == getattr(default, name)
     assert sorted(config.sinks) == sample_kinds()
     assert config.sinks["stdout"] == default.sinks["screen"]
@@ -85,12 +85,23 @@ def test_the_sample_says_the_defaults(tmp_path):
 
 def test_the_sample_stays_right_when_its_filter_is_switched_on(tmp_path):
     path = tmp_path / "c.yaml"
-    path.write_text(re.sub(r"^(\s*)#- ", r"\1- ", sample(), flags=re.MULTILINE))
+    text, colon, tests = sample().partition("\ntests:")
+    path.write_text(re.sub(r"^(\s*)#- ", r"\1- ", text, flags=re.MULTILINE) + colon + tests)
     variables = variables_of(sample())
     assert [rule.keeps for rule in load(path, dict.fromkeys(variables, "https://receiver.example")).config.filter] == [
         False,
         True,
     ]
+
+
+def test_the_sample_stays_right_when_its_test_is_switched_on(tmp_path):
+    path = tmp_path / "c.yaml"
+    text, colon, tests = sample().partition("\ntests:")
+    tests = re.sub(r"^  #([- ] )", r"  \1", tests, flags=re.MULTILINE)
+    path.write_text(text + colon + tests.replace("[ops-chat, archive]", "[file, stdout]"))
+    variables = variables_of(sample())
+    (test,) = load(path, dict.fromkeys(variables, "https://receiver.example")).config.tests
+    assert (test.event.reason, test.sinks) == ("BackOff", ["file", "stdout"])
 
 
 def names_of(cls):

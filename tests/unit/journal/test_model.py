@@ -1,11 +1,12 @@
-"""Row Q11: random sequences of operations, restarts and kills against a model in memory, equal at every step."""
+"""Row Q11: random sequences of operations, restarts, kills and damage against a model in memory, equal at every step."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
-from pathlib import Path
+import itertools
+import os
+import sqlite3
 from typing import Any
 
 import msgspec
@@ -16,76 +17,27 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from eventer.errors import DiskRefused
 from eventer.event import Outcome, encode_lines, own_record, version_of
-from eventer.journal import Entry, Journal, ReaderRecord, StreamKey, StreamRecord, ledger, log, read_books
+from eventer.journal import Entry, ReaderRecord, StreamKey, StreamRecord, ledger, log
+from eventer.journal.files import FILE
 from eventer.journal.journal import FOLD_EVERY, OWN
 from eventer.journal.records import ClusterRecord
-from tests.helpers.journals import count_threads, failing, killed, letter, numbered, poisoned
-from tests.helpers.virtual import LoopClock, VirtualLoop
+from tests.helpers.journals import failing, killed, letter, numbered, poisoned
+from tests.helpers.lives import AFTER, BEFORE, KILLED, Lives, Model
 
 STREAMS = [StreamKey("prod", "events"), StreamKey("prod", "events/shop"), StreamKey("test", "events")]
 READERS = ["archive", "chat", "copy"]
-RING = 2_000  # bytes: a few batches
 
 
-class Model(msgspec.Struct):
-    """What the journal must know."""
-
-    lines: list[bytes] = []
-    streams: dict[StreamKey, StreamRecord] = {}
-    clusters: dict[str, ClusterRecord] = {}
-    readers: dict[str, ReaderRecord] = {}
-    letters: dict[tuple[str, Outcome], int] = {}
-    ledger: dict[tuple[str, str], Entry] = {}
-    """By cluster and entity; deleted ones are not in it."""
-
-
-class JournalAgainstModel(RuleBasedStateMachine):
-    journal: Journal
-
+class JournalAgainstModel(Lives, RuleBasedStateMachine):
     def __init__(self) -> None:
-        super().__init__()
-        self.stack = contextlib.ExitStack()
-        self.root = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
-        self.runner = self.stack.enter_context(asyncio.Runner(loop_factory=VirtualLoop))
-        self.patch = self.stack.enter_context(pytest.MonkeyPatch.context())
-        for module, name, value in [
-            (log, "TRIM", 2),
-            (ledger, "CAPACITY", 10),
-            (ledger, "FOLD_AT", 6),
-            (ledger, "SLICE", 3),
-        ]:
-            self.patch.setattr(module, name, value)
-        self.clock = LoopClock()
-        self.model = Model()
+        RuleBasedStateMachine.__init__(self)
+        Lives.__init__(self, {(log, "TRIM"): 2, (ledger, "CAPACITY"): 10, (ledger, "FOLD_AT"): 6, (ledger, "SLICE"): 3})
         self.version = 0
         self.generation: dict[str, int] = {}
         self.shift = 0
-        self.lives = 0
-        self.directory = self.root / "0"
-        self.open = contextlib.ExitStack()
-        self.run(self._open())
-
-    def run(self, work: Any) -> Any:
-        return self.runner.run(work)
-
-    async def _open(self) -> None:
-        self.journal = self.open.enter_context(Journal.open(self.directory, max_size=1 << 30, clock=self.clock))
-        self.journal._ring._capacity = RING
-        count_threads(self.journal)
-        assert self.journal.quarantined is None
-
-    def _close(self) -> None:
-        self.run(self.journal.close())
-        self.open.close()
-        books = read_books(self.directory)
-        assert books.head == len(self.model.lines)
-        assert books.streams == self.model.streams
-        assert books.readers == self.model.readers
-        assert books.letters == self.model.letters
 
     def teardown(self) -> None:
-        self._close()
-        self.stack.close()
+        self.end()
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -97,7 +49,7 @@ class JournalAgainstModel(RuleBasedStateMachine):
         gone=st.lists(st.integers(0, 14), max_size=2),
         poison=st.integers(0, 2),
         moves=st.booleans(),
-        fate=st.sampled_from(["good"] * 6 + ["fails", "cancelled"]),
+        fate=st.sampled_from(["good"] * 6 + ["fails", "cancelled", *KILLED]),
     )
     def append(
         self,
@@ -140,7 +92,9 @@ class JournalAgainstModel(RuleBasedStateMachine):
             appended=before.appended + len(events),
         )
         lines = encode_lines(events)
-        happened = self.run(self._append(fate, key, record, lines, changes, poisoned(poison, before.poison)))
+        at = self.run(self.now()).timestamp()
+        with self.dying(fate):
+            happened = self.run(self._append(fate, key, record, lines, changes, poisoned(poison, before.poison)))
         # What the ledger must not say again is known even where the change itself was refused.
         for number in gone:
             self.generation[f"uid-{number}"] = self.generation.get(f"uid-{number}", 0) + 1
@@ -149,6 +103,7 @@ class JournalAgainstModel(RuleBasedStateMachine):
         model = self.model
         model.streams[key] = record
         model.lines += lines
+        model.times += [at] * len(lines)
         if poison:
             place = (f"intake:{key.cluster}/{key.scope}", Outcome.DEAD)
             model.letters[place] = model.letters.get(place, 0) + poison
@@ -168,6 +123,11 @@ class JournalAgainstModel(RuleBasedStateMachine):
         if fate == "good":
             await work
             return True
+        if fate in KILLED:
+            await work
+            if fate == AFTER and not known:
+                self.model.streams[key] = StreamRecord()  # killed after the commit that made the stream
+            return fate == AFTER and known
         if fate == "fails":
             with failing(), pytest.raises(DiskRefused):
                 await work
@@ -185,16 +145,14 @@ class JournalAgainstModel(RuleBasedStateMachine):
 
     @rule(reason=st.sampled_from(["GapDamaged", "GapBacklog"]))
     def record(self, reason: str) -> None:
-        event = own_record(self.run(self._now()), reason, "words")
+        event = own_record(self.run(self.now()), reason, "words")
         self.run(self.journal.record(event))
         self.model.lines += encode_lines([event])
+        self.model.times.append(event.time.timestamp())
         before = self.model.streams.get(OWN, StreamRecord())
         self.model.streams[OWN] = msgspec.structs.replace(
             before, received=before.received + 1, appended=before.appended + 1
         )
-
-    async def _now(self) -> Any:
-        return self.clock.now()
 
     @rule(cluster=st.sampled_from(["prod", "test"]))
     def raise_epoch(self, cluster: str) -> None:
@@ -218,7 +176,7 @@ class JournalAgainstModel(RuleBasedStateMachine):
         share=st.floats(0, 1),
         dead=st.integers(0, 2),
         state=st.none() | st.binary(max_size=4),
-        fate=st.sampled_from(["good"] * 6 + ["fails"]),
+        fate=st.sampled_from(["good"] * 6 + ["fails", *KILLED]),
     )
     def settle(self, data: st.DataObject, share: float, dead: int, state: bytes | None, fate: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.model.readers)))
@@ -231,14 +189,17 @@ class JournalAgainstModel(RuleBasedStateMachine):
             with failing(), pytest.raises(DiskRefused):
                 self._settle(name, after, dead)
             return
-        self._settle(name, after, dead)
+        with self.dying(fate):
+            self._settle(name, after, dead, happens=fate != BEFORE)
 
-    def _settle(self, name: str, record: ReaderRecord, dead: int = 0) -> None:
+    def _settle(self, name: str, record: ReaderRecord, dead: int = 0, *, happens: bool = True) -> None:
         async def settle() -> None:
             letters = [letter(*numbered(i), number=record.cursor - dead + i) for i in range(dead)]
             await self.journal.settle(name, record, letters)
 
         self.run(settle())
+        if not happens:
+            return
         self.model.readers[name] = record
         if dead:
             place = (name, Outcome.DEAD)
@@ -309,24 +270,59 @@ class JournalAgainstModel(RuleBasedStateMachine):
         for key in self.journal.streams:
             assert self.journal.ledger.unfolded(key) < ledger.FOLD_AT
 
+    @precondition(lambda self: self.model.readers)
+    @rule(cap=st.integers(0, 4000))
+    def shed(self, cap: int) -> None:
+        """The cap is reached: readers behind the offset that is named let go of what lies before it."""
+        self.journal._max_size = cap
+        self.run(self.journal.tidy())
+        self.journal._max_size = 1 << 30
+        query = "SELECT first + n, length(body) FROM log ORDER BY first"
+        rows = self.run(self.journal._on_reader(lambda c: c.execute(query).fetchall()))
+        excess = sum(size for _, size in rows) - cap
+        ends = [end for end, _ in rows]
+        left = [excess + cap // 10 - freed for freed in itertools.accumulate(size for _, size in rows)]
+        wanted = next((end for end, more in zip(ends, left, strict=True) if more <= 0), ends[-1] if ends else 0)
+        assert self.journal.shed_to == (wanted if excess > 0 else 0)
+        for name, reader in sorted(self.model.readers.items()):
+            if reader.cursor < self.journal.shed_to:
+                self._settle(name, reader.moved({Outcome.DROPPED: self.journal.shed_to - reader.cursor}))
+
+    @precondition(lambda self: self.model.readers)
+    @rule(data=st.data(), limit=st.integers(0, 100), wait=st.sampled_from([0.0, 1.0, 3600.0]))
+    def expire(self, data: st.DataObject, limit: int, wait: float) -> None:
+        """What was appended too long ago is let go of by one reader; the rows say when that was."""
+        name = data.draw(st.sampled_from(sorted(self.model.readers)))
+        reader = self.model.readers[name]
+        self.run(asyncio.sleep(wait))
+        piece = self.run(self.journal.read(reader.cursor, 20, 1 << 20))
+        times = [at for n, at in piece.rows for _ in range(n)]
+        assert times == self.model.times[reader.cursor : piece.end]
+        before = self.run(self.now()).timestamp() - limit
+        self._settle(name, reader.moved({Outcome.EXPIRED: sum(at < before for at in times)}))
+
     # -- ends ------------------------------------------------------------------------------------
+
+    @rule()
+    def damage_what_is_not_folded(self) -> None:
+        """The ledger's last changes are unreadable: then nothing may be taken for seen, so all begins anew."""
+        self.close_journal()
+        with contextlib.closing(sqlite3.connect(self.directory / FILE, isolation_level=None)) as connection:
+            damaged = connection.execute("UPDATE delta SET facts = substr(facts, 2)").rowcount > 0
+        if damaged:
+            self.model = Model()
+        self.run(self.open_journal(damaged=damaged))
 
     @rule(other_configuration=st.booleans())
     def close_and_open_again(self, other_configuration: bool) -> None:
         self.shift += other_configuration  # some namespaces are read by another stream of their cluster now
-        self._close()
-        self.run(self._open())
+        self.close_journal()
+        self.run(self.open_journal())
 
     @rule(other_configuration=st.booleans())
     def kill(self, other_configuration: bool) -> None:
         self.shift += other_configuration
-        self.lives += 1
-        old, self.directory = self.directory, killed(self.directory, self.root / f"{self.lives}")
-        corpse, self.open = (self.journal, self.open), contextlib.ExitStack()
-        assert old != self.directory
-        self.run(self._open())
-        self.run(corpse[0].close())
-        corpse[1].close()
+        self.live_on_in(killed(self.directory, self.next_directory()))
 
     @invariant()
     def equal(self) -> None:
@@ -343,5 +339,8 @@ class JournalAgainstModel(RuleBasedStateMachine):
 
 TestJournalAgainstModel = JournalAgainstModel.TestCase
 TestJournalAgainstModel.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=3000 if os.environ.get("EVENTER_SOAK") else 100,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
