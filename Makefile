@@ -41,7 +41,7 @@ real: $(READY) ## Run the tests against real servers; builds those first (Go, ab
 
 soak: $(READY) ## Hours: 20,000 seeds of the simulation, the fault rows with times as written, an hour of chaos
 	$(PYTHON) tests/real/parts/build.py
-	EVENTER_SOAK=1 $(BIN)/python -m pytest -rP tests/simulation tests/real $(ARGS)
+	EVENTER_SOAK=1 $(BIN)/python -m pytest -rP tests/simulation tests/unit/journal/test_model.py tests/real $(ARGS)
 
 bench: $(READY) ## Measure; results go to docs/benchmarks.md by hand
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -203,7 +203,7 @@ class Daemon:
                 finally:
                     with contextlib.suppress(JournalError, TimeoutError):  # what is not stored will be read again
                         async with asyncio.timeout(FLUSH_WITHIN):
-                            await asyncio.gather(*(intake.flush() for intake in intakes))
+                            await asyncio.gather(*(intake.flush() for intake in intakes), return_exceptions=True)
                     for appender in appenders:
                         appender.cancel()
         finally:

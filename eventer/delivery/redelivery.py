@@ -11,7 +11,7 @@ from eventer.delivery.repeats import Windows
 from eventer.delivery.settlement import Settlement
 from eventer.delivery.shedding import Shedding
 from eventer.delivery.trial import Trials, guilty
-from eventer.errors import Blocked, Rejected, SinkError
+from eventer.errors import Blocked, DiskRefused, Rejected, SinkError
 from eventer.event import Outcome
 from eventer.journal import Journal, Letter, ParkedLetter
 
@@ -55,8 +55,12 @@ class Redelivery:
         numbers = self._parked.due(most)
         if not numbers:
             return
-        await self._settlement.done()  # what was parked a moment ago must be on the disk to be read
-        lines = await self._journal.letter_lines(self._name, numbers)
+        try:
+            await self._settlement.done()  # what was parked a moment ago must be on the disk to be read
+            lines = await self._journal.letter_lines(self._name, numbers)
+        except DiskRefused:
+            self._parked.later(numbers)
+            raise
         lost = [number for number in numbers if number not in lines]
         if lost:
             await self._end(lost, Outcome.DROPPED)
@@ -77,7 +81,6 @@ class Redelivery:
     async def _end(self, numbers: Sequence[int], outcome: Outcome) -> None:
         for number in numbers:
             self._parked.remove(number)
-        self._shedding.note(outcome, len(numbers))
         outcomes = {Outcome.PARKED: -len(numbers), outcome: len(numbers)}
         await self._settlement.settle(outcomes, gone=numbers)
 

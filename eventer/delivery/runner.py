@@ -133,7 +133,7 @@ class Runner:
                 except DiskRefused as error:  # what waits cannot be read just now
                     self._failed(Retry(str(error), reason="disk"))
                     await self._rest(self.breaker.wait)
-            await self._shedding.tell()
+            await self._shedding.tell(settlement)
             await self._trials.end()
             await settlement.done()
         finally:
@@ -162,13 +162,11 @@ class Runner:
     async def _step(self) -> None:
         """Bring what may be sent now to an outcome, or wait for something to do."""
         self.status.beat = self._clock.monotonic()
-        self.status.parked = len(self.parked)
         await self._rest(self.breaker.wait)
         await self._redelivery.expire()
         await self._redelivery.step(self._round, 1 if self._trials.careful else self._config.batch.count)
         if self._settlement.cursor >= self._journal.head:
-            self.status.oldest = None
-            await self._shedding.tell()
+            await self._shedding.tell(self._settlement)
             await self._wait_for_events()
             return
         # What waits for its turn goes together with what comes meanwhile.
@@ -178,8 +176,7 @@ class Runner:
         piece = await self._read()
         if piece is None:
             return
-        await self._shedding.tell()
-        self.status.oldest = piece.rows[0][1]
+        await self._shedding.tell(self._settlement)
         if wait or self.parked.full or await self._wait_for_company(piece):
             return
         await self._deliver(piece)
@@ -187,7 +184,7 @@ class Runner:
     async def _wait_for_events(self) -> None:
         """Wait for the next event, for a parked one that is due, or for the moment to write the cursor."""
         settlement = self._settlement
-        waits = [settlement.lazy_for(), self.parked.wait, TOLD_EVERY if self._shedding.untold else None]
+        waits = [settlement.lazy_for(), self.parked.wait, TOLD_EVERY if settlement.record.untold else None]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min((wait for wait in waits if wait is not None), default=None)):
                 await self._or_stop(self._journal.grown(settlement.cursor))
@@ -221,7 +218,7 @@ class Runner:
         count = SHED_READ if shedding.over(settlement.cursor) else 1 if self._trials.careful else batch.count
         piece = await self._journal.read(settlement.cursor, count, batch.bytes)
         if piece.lost:
-            await settlement.settle({Outcome.DROPPED: piece.lost})
+            await settlement.settle({Outcome.DROPPED: piece.lost}, told=True)
             return None
         n, outcome = shedding.due(piece)
         if not n:
@@ -229,8 +226,7 @@ class Runner:
         wanted = len(self._wanted(piece.lines[:n])[1])
         outcomes = {Outcome.UNMATCHED: n - wanted, outcome: wanted}
         await settlement.settle({name: n for name, n in outcomes.items() if n})
-        shedding.note(outcome, wanted)
-        await shedding.tell(now=False)
+        await shedding.tell(settlement, now=False)
         return None
 
     def _wanted(self, lines: Sequence[bytes]) -> tuple[Batch, Sequence[int]]:
@@ -262,7 +258,7 @@ class Runner:
                 await self._rest(self.breaker.wait)
                 n, outcome = self._shedding.due(piece)
                 if n:
-                    self._shedding.note(outcome, parts.give_up(n, outcome))
+                    parts.give_up(n, outcome)
                     await self._settle(parts, state)
             if self._stop.is_set():
                 return

@@ -46,12 +46,8 @@ class Status(msgspec.Struct, kw_only=True):
     """Monotonic time."""
     beat: float = 0.0
     """Monotonic time of the loop's last progress."""
-    oldest: float | None = None
-    """Wall-clock time at which the oldest event in hand was appended; None with nothing in hand."""
     in_flight: int = 0
     """Sends under way."""
-    parked: int = 0
-    """Events that wait for a part of the far side, or for the end of a window of repeats."""
 
 
 class Sender:

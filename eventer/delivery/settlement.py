@@ -52,6 +52,7 @@ class Settlement:
         state: bytes | None = None,
         *,
         gone: Sequence[int] = (),
+        told: bool = False,
     ) -> None:
         """Count what became of events, and begin to write it.
 
@@ -60,14 +61,23 @@ class Settlement:
             letters: the dead and parked ones among them.
             state: what the sink returned with the send.
             gone: numbers of letters that came to their end.
+            told: a gap record tells already what is let go of by this.
         """
+        untold = self.record.untold
         self.record = self.record.moved(dict(outcomes), state)
+        if told:
+            self.record = msgspec.structs.replace(self.record, untold=untold)
         if outcomes.keys() == {Outcome.UNMATCHED}:
             if self._unwritten_since is None:
                 self._unwritten_since = self._clock.monotonic()
             if self._clock.monotonic() - self._unwritten_since < LAZY:
                 return
         await self._write(letters, gone)
+
+    async def told(self) -> None:
+        """Note that a gap record tells what was let go of."""
+        self.record = msgspec.structs.replace(self.record, untold={})
+        await self._write((), ())
 
     async def note(self, trial: Trial) -> None:
         """Store what is known of an event that may be killing the process; return when it is on the disk."""

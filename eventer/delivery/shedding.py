@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
 from eventer.clock import Clock
+from eventer.delivery.settlement import Settlement
 from eventer.errors import JournalError
 from eventer.event import Outcome, own_record
 from eventer.journal import Journal, Slice
@@ -35,7 +35,6 @@ class Shedding:
         self._clock = clock
         self._max_age = max_age
         self._log = log
-        self._shed: Counter[Outcome] = Counter()
         self._told = self._seen = clock.monotonic()
         self._wall = clock.now().timestamp()
         self._jumped = (-math.inf, 0.0)
@@ -68,31 +67,25 @@ class Shedding:
         old = itertools.takewhile(lambda row: too_old(row[1]), piece.rows)
         return sum(count for count, _ in old), Outcome.EXPIRED
 
-    def note(self, outcome: Outcome, n: int) -> None:
-        """Count what was let go, to be told."""
-        if n:
-            self._shed[outcome] += n
-
-    @property
-    def untold(self) -> bool:
-        """Whether something was let go that no record tells yet."""
-        return bool(self._shed)
-
-    async def tell(self, *, now: bool = True) -> None:
+    async def tell(self, settlement: Settlement, *, now: bool = True) -> None:
         """Say in the log and in a gap record what was let go since the last time.
 
+        A kill between the record and the note that it was written repeats the record.
+
         Args:
+            settlement: knows what was not told yet, across restarts.
             now: also if the last one was a moment ago.
         """
-        if not self._shed or not (now or self._clock.monotonic() - self._told >= TOLD_EVERY):
+        shed = settlement.record.untold
+        if not shed or not (now or self._clock.monotonic() - self._told >= TOLD_EVERY):
             return
         why = {Outcome.EXPIRED: "older than state.max_age", Outcome.DROPPED: "over state.max_size, or damaged"}
-        parts = [f"{n} events {outcome} ({why[outcome]})" for outcome, n in sorted(self._shed.items())]
+        parts = [f"{n} events {outcome} ({why[outcome]})" for outcome, n in sorted(shed.items())]
         message = f"Sink {self._name} was too far behind: {', '.join(parts)}."
         try:
             await self._journal.record(own_record(self._clock.now(), "GapBacklog", message))
         except JournalError:
-            return  # kept in the counter, told with the next one
-        self._log.warning("events let go", **{str(outcome): n for outcome, n in self._shed.items()})
-        self._shed.clear()
+            return  # told with the next one
+        self._log.warning("events let go", **{str(outcome): n for outcome, n in shed.items()})
         self._told = self._clock.monotonic()
+        await settlement.told()

@@ -93,21 +93,26 @@ class ReaderRecord(msgspec.Struct, frozen=True, kw_only=True):
     state: bytes | None = None
     """What the sink returned with the last settled send."""
     trial: Trial = Trial()
+    untold: dict[Outcome, int] = {}
+    """Events let go of that no gap record tells yet."""
 
     def moved(self, outcomes: dict[Outcome, int], state: bytes | None = None) -> ReaderRecord:
         """Return the record after settling; `outcomes` sums to the events that the cursor moves by.
 
         A parked event that comes to its end counts as one parked less.
         """
-        total = dict(self.outcomes)
+        total, untold = dict(self.outcomes), dict(self.untold)
         for outcome, n in outcomes.items():
             if n:
                 total[outcome] = total.get(outcome, 0) + n
+            if n and outcome in {Outcome.EXPIRED, Outcome.DROPPED}:
+                untold[outcome] = untold.get(outcome, 0) + n
         return ReaderRecord(
             origin=self.origin,
             cursor=self.cursor + sum(outcomes.values()),
             outcomes=total,
             state=self.state if state is None else state,
+            untold=untold,
         )
 
 

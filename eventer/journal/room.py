@@ -65,6 +65,7 @@ class Room:
         self._reserve = directory / "reserve"
         self._database = directory / files.FILE
         self._log = directory / f"{files.FILE}-wal"
+        self._open = -1
         self.refused = ""
 
     def begin(self) -> None:
@@ -73,12 +74,20 @@ class Room:
         Raises:
             OSError: the disk refuses, and not for want of room.
         """
+        # Held until the end: closing any descriptor of the database lets go of the locks that SQLite
+        # holds on it in this process (https://www.sqlite.org/howtocorrupt.html, 2.2).
+        self._open = os.open(self._database, os.O_RDWR | os.O_CLOEXEC)
         self.release()
-        if not self._take(0):
-            self.refuse(FULL)
+        try:
+            if not self._take(0):
+                self.refuse(FULL)
+        except OSError:
+            os.close(self._open)
+            raise
 
     def end(self) -> None:
         """Keep the room for the next start, when the database is closed and its log removed."""
+        os.close(self._open)
         with contextlib.suppress(OSError):
             _allocate(self._reserve, schema.LOG + RESERVE)
 
@@ -101,7 +110,7 @@ class Room:
             )
             self.release()
             # At once, or another program would have it before the copy comes to that.
-            _allocate(self._database, pages * size)
+            _grow(self._open, pages * size)
             any(_allocate(self._reserve, RESERVE >> n) for n in range(4))
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
@@ -146,13 +155,18 @@ def _allocate(path: Path, size: int) -> bool:
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        return _grow(fd, size)
+    finally:
+        os.close(fd)
+
+
+def _grow(fd: int, size: int) -> bool:
+    try:
         os.posix_fallocate(fd, 0, size)
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
         return False
-    finally:
-        os.close(fd)
     return True
 
 

@@ -44,4 +44,3 @@ def start(bench: Bench, mib: int) -> None:
 def _answers(daemon: Daemon) -> bool:
     with urllib.request.urlopen(f"http://127.0.0.1:{daemon.port}/livez", timeout=5) as answer:
         return bool(answer.status == 200)
-

@@ -30,7 +30,9 @@ def _event(number: int) -> bytes:
     return encode_lines([event])[0]
 
 
-def fill(directory: Path, size: int, *, per_row: int = 2000, readers: tuple[str, ...] = ("hook",), known: int = 0) -> int:
+def fill(
+    directory: Path, size: int, *, per_row: int = 2000, readers: tuple[str, ...] = ("hook",), known: int = 0
+) -> int:
     """Make a journal whose log has bodies of so many bytes; return how many events that are.
 
     Args:

@@ -143,7 +143,14 @@ class Recorder:
                 add(("write", inode, args[3], self._memory(thread, args[1], result)))
             case "write":
                 fields = Path(f"/proc/{thread}/fdinfo/{args[0]}").read_text().split()
-                add(("write", inode, int(fields[fields.index("pos:") + 1]) - result, self._memory(thread, args[1], result)))
+                add(
+                    (
+                        "write",
+                        inode,
+                        int(fields[fields.index("pos:") + 1]) - result,
+                        self._memory(thread, args[1], result),
+                    )
+                )
             case "fsync":
                 add(("sync", inode))
             case "ftruncate":

@@ -53,7 +53,6 @@ WORDS = (
         "+1",
         ".5",
         ".inf",
-        "<<",
         "{{ x }}",
         "{a",
         "[a",
@@ -148,3 +147,10 @@ def test_the_packed_chart_holds_what_it_needs(tmp_path: Path) -> None:
     names = subprocess.run(["tar", "-tzf", packed], capture_output=True, text=True, check=True).stdout.split()
     assert {"eventer/files/alert-rules.yaml", "eventer/values.schema.json", "eventer/README.md"} <= set(names)
     assert not [name for name in names if "/ci/" in name or "/tests/" in name]
+
+
+def test_the_values_in_the_documentation_are_taken() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/install.md").read_text(), flags=re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        assert one(render(yaml.safe_load(block)), "Deployment")

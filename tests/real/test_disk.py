@@ -119,7 +119,7 @@ async def _even(daemon: Daemon) -> bool:
 
 def test_q3_whenever_the_disk_is_full_what_is_there_can_be_settled(disk: smalldisk.SmallDisk) -> None:
     """Q3. Rows of many sizes, restarts on the full disk, somebody who takes what is left: from seeds."""
-    for seed in range(scale(8, 200)):
+    for seed in range(scale(6, 200)):
         where = disk.directory / f"{seed}"
         command = ["nsenter", *disk.enter, sys.executable, "-m", "tests.helpers.fulldisk", str(where), str(seed)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,11 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eventer.demo.apiserver import ApiServer
+from eventer.demo.faults import Fault
 from eventer.errors import Rejected
-from eventer.event import Event
+from eventer.event import Event, Outcome
 from eventer.sink import Batch
 from tests.helpers.farside import FarSide
+from tests.helpers.inprocess import Site
 from tests.helpers.sinks import HOSTILE, batch_of, make_event
+from tests.helpers.until import until
 from tests.sinks.test_webhook import events_of, opened
 
 DEEP = "[" * 30_000 + "]" * 30_000
@@ -143,3 +148,37 @@ async def test_x4_a_template_cannot_reach_the_address(far: FarSide) -> None:
     assert not sent.failed
     assert far.requests[0].headers["x-name"] == "{{ 7 * 7 }}/../@evil.example"
     assert far.requests[0].target == "/in"
+
+
+def watch_line(number: int, message: str, more: str = "1") -> bytes:
+    """Return a line of a watch as the API server would send it; `more` is JSON for a field that nobody reads."""
+    event = {
+        "metadata": {"name": f"e{number}", "namespace": "shop", "uid": f"uid-{number}", "resourceVersion": str(1000 + number)},
+        "involvedObject": {"kind": "Pod", "namespace": "shop", "name": f"web-{number}"},
+        "reason": "BackOff", "type": "Warning", "message": message, "count": 1, "lastTimestamp": "2026-03-01T12:00:00Z", "more": "@",
+    }  # fmt: skip
+    return json.dumps({"type": "ADDED", "object": event}).replace('"@"', more).encode() + b"\n"
+
+
+async def test_s18_only_what_breaks_a_template_is_a_dead_letter_of_the_daemon(tmp_path: Path, far: FarSide) -> None:
+    """S18 from the API server to the sinks: half a character, NUL, a megabyte, deep nesting."""
+    messages = ["fine", "was \ud800 alone", "a\x00b", "x" * 1_000_000, "[" * 15_000, "[1]"]
+    server = ApiServer()
+    await server.start()
+    inject = b"".join(watch_line(number, message) for number, message in enumerate(messages))
+    deep = watch_line(len(messages), "deep in a field that nobody reads", DEEP[:200] + DEEP[-200:])
+    server.faults.add("watch", Fault(inject=inject + deep))
+    site = Site(tmp_path, server)
+    site.document["sinks"]["hook"] = {"kind": "webhook", "url": f"{far.url}/in", "template": NESTING}
+    async with site.running() as life:
+        await until(lambda: life.journal.head == 7, "all to be stored")
+        await life.settled("out", "hook")
+        assert life.journal.readers["hook"].outcomes == {Outcome.DELIVERED: 6, Outcome.DEAD: 1}
+        assert life.journal.readers["out"].outcomes == {Outcome.DELIVERED: 7}
+    await server.stop()
+    assert site.balanced() == 7
+    assert [item for request in far.requests for item in json.loads(request.body)].count([1]) == 1
+    said = [record["message"] for record in site.records()]
+    assert said[1] in ("was ? alone", "was \ufffd alone")
+    assert said[2] == "a\x00b"
+    assert len(said[3].encode()) <= 16 << 10

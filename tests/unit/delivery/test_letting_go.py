@@ -13,7 +13,7 @@ import pytest
 
 from eventer.delivery.settlement import LAZY
 from eventer.event import Event, Outcome, decode_lines
-from eventer.journal import Journal
+from eventer.journal import Journal, ReaderRecord
 from tests.helpers.journals import append, balanced, everything, failing, numbered, opened
 from tests.helpers.memory_sink import (
     MemorySink,
@@ -136,6 +136,21 @@ async def test_what_was_let_go_is_told_when_the_runner_is_stopped_before_the_nex
             await settled(journal, 2)
         messages = [gap.message for gap in await gaps(journal, 2)]
         assert sum("2 events expired" in message for message in messages) == 1
+
+
+@in_virtual_time
+async def test_what_was_let_go_before_a_kill_is_told_after_it(tmp_path: Path) -> None:
+    async with opened(tmp_path) as journal:
+        await append(journal, numbered(1, 2))
+        # What a kill leaves behind between a settle and its gap record.
+        await journal.settle("memory", ReaderRecord(origin=0, cursor=0).moved({Outcome.EXPIRED: 2}))
+    sink = MemorySink()
+    async with world(tmp_path) as journal, running(journal, sink):
+        await settled(journal, 3)
+        assert ["2 events expired" in gap.message for gap in await gaps(journal, 2)] == [True]
+        assert sink.arrived == ["eventer"]
+    async with opened(tmp_path) as journal:
+        assert journal.readers["memory"].untold == {}
 
 
 @in_virtual_time
