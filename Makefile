@@ -39,9 +39,9 @@ real: $(READY) ## Run the tests against real servers; builds those first (Go, ab
 	$(PYTHON) tests/real/parts/build.py
 	$(BIN)/python -m pytest tests/real $(ARGS)
 
-soak: $(READY) ## Hours: 20,000 seeds of the simulation, the fault rows with times as written, an hour of chaos
+soak: $(READY) ## Hours: 20,000 seeds of the simulation, thousands of examples of each model, the fault rows with times as written, an hour of chaos
 	$(PYTHON) tests/real/parts/build.py
-	EVENTER_SOAK=1 $(BIN)/python -m pytest -rP tests/simulation tests/unit/journal/test_model.py tests/real $(ARGS)
+	EVENTER_SOAK=1 $(BIN)/python -m pytest -rP tests/simulation tests/unit/journal/test_model.py tests/unit/delivery/test_model.py tests/unit/test_intake_model.py tests/real $(ARGS)
 
 bench: $(READY) ## Measure; results go to docs/benchmarks.md by hand
 	$(BIN)/python -m tests.bench $(ARGS)

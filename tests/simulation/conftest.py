@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-SEEDS = 300
+SEEDS = 200
 """Of `make test`."""
 SOAK_SEEDS = 20_000
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -259,7 +260,11 @@ OPS = st.lists(
 
 
 @given(ops=OPS, capacity=st.sampled_from([3, 10**6]), before=st.sampled_from([0, 12]))
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=3000 if os.environ.get("EVENTER_SOAK") else 60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 def test_nothing_is_lost_and_nothing_doubled(ops: list[tuple[str, int, int]], capacity: int, before: int) -> None:
     with (
         tempfile.TemporaryDirectory() as root,

@@ -50,7 +50,7 @@ SPACE = [
 
 
 @given(wide=RULE, narrow=RULE, events=st.lists(EVENT, min_size=1, max_size=10))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_it_is_never_wrong(wide: Rule, narrow: Rule, events: list[Event]) -> None:
     covering, separate = covers(wide, narrow), apart(wide, narrow)
     for event in events:
@@ -61,7 +61,7 @@ def test_it_is_never_wrong(wide: Rule, narrow: Rule, events: list[Event]) -> Non
 
 
 @given(rules=st.lists(RULE, max_size=12), narrow=RULE)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_many_rules_at_once_say_what_each_says_alone(rules: list[Rule], narrow: Rule) -> None:
     covering = Covering()
     for at, rule in enumerate(rules):

@@ -44,7 +44,7 @@ EVENT = st.builds(
     matches=st.lists(st.lists(RULE, max_size=4), min_size=1, max_size=4),
     events=st.lists(EVENT, min_size=1, max_size=10),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_it_agrees_with_how_intake_and_runners_decide(rules: Any, matches: Any, events: Any) -> None:
     sinks = {f"s{number}": SinkConfig(kind="x", match=match) for number, match in enumerate(matches)}
     decided = Verdicts([rule.rule for rule in rules])(events)
