@@ -96,14 +96,14 @@ class Limit:
     def __init__(self, rate: Rate | None, clock: Clock) -> None:
         self._clock = clock
         self._rate = rate
-        self._begun: deque[float] = deque(maxlen=rate.count if rate else 0)
+        self._begun: deque[float] = deque()
 
     @property
     def wait(self) -> float:
         """Seconds until one more may begin."""
-        if self._rate is None or len(self._begun) < self._rate.count:
+        if self._rate is None or self.free:
             return 0.0
-        return max(0.0, self._begun[0] + self._rate.seconds - self._clock.monotonic())
+        return max(0.001, self._begun[0] + self._rate.seconds - self._clock.monotonic())
 
     @property
     def free(self) -> int:
@@ -111,7 +111,9 @@ class Limit:
         if self._rate is None:
             return sys.maxsize
         before = self._clock.monotonic() - self._rate.seconds
-        return self._rate.count - sum(begun > before for begun in self._begun)
+        while self._begun and self._begun[0] <= before:
+            self._begun.popleft()
+        return self._rate.count - len(self._begun)
 
     def begin(self, n: int) -> None:
         """Count some that begin now."""
