@@ -6,6 +6,7 @@ order, sums of deltas: each finding names the objects, so that a failing test sa
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,14 +70,22 @@ def read_file(path: Path) -> list[Sight]:
     """Read what a file sink wrote, rotated files first.
 
     A last line without line break is left out: it is a write that was cut by a crash, which the
-    sink repairs when it opens the file again.
+    sink repairs when it opens the file again. A rotated file that a crash left in both forms, plain
+    and compressed, is read once.
     """
-    older = sorted(path.parent.glob(f"{path.name}.*"), key=lambda file: int(file.suffix[1:]))
+    older: dict[int, Path] = {}
+    for file in sorted(path.parent.glob(f"{path.name}.*")):
+        number, _, form = file.name.removeprefix(f"{path.name}.").partition(".")
+        if number.isdigit() and form in {"", "gz"}:
+            older.setdefault(int(number), file)
     sights: list[Sight] = []
-    for file in [*older, path]:
-        if file.exists():
-            whole, _, _ = file.read_bytes().rpartition(b"\n")
-            sights += read_lines(line for line in whole.split(b"\n") if line)
+    for file in [*(older[number] for number in sorted(older)), path]:
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:
+            continue
+        whole, _, _ = (gzip.decompress(content) if file.suffix == ".gz" else content).rpartition(b"\n")
+        sights += read_lines(line for line in whole.split(b"\n") if line)
     return sights
 
 

@@ -120,7 +120,9 @@ async def test_q1_kill_at_every_failpoint(plane: ControlPlane, daemons: MakeDaem
     async with Receiver() as receiver, asyncio.TaskGroup() as group:
         daemon = daemons(sources=[source(plane, namespaces=[namespace])])
         daemon.config["sinks"] = {
-            "archive": daemon.file_sink(max_size="8KiB", keep=1000),
+            "archive": daemon.file_sink(
+                max_size="8KiB", keep=1000, gzip=name.startswith(("file.pack", "file.exchange"))
+            ),
             "hook": webhook(receiver.url, batch={"count": BATCH}),
         }
         group.create_task(writer.run(rate=50, stop=stop))
