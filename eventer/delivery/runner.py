@@ -288,8 +288,7 @@ class Runner:
             if letter.state is Outcome.DEAD:
                 self._log.warning("dead letter", reason=letter.reason, error=letter.answer)
             elif letter.number not in self.parked:
-                row = ParkedLetter(letter.number, letter.entity, letter.destination, letter.at, letter.due)
-                self.parked.add(row)
+                self.parked.add(ParkedLetter.of(letter))
         if decided.outcomes:
             await self._settlement.settle(decided.outcomes, decided.letters, state, gone=decided.gone)
 

@@ -107,5 +107,5 @@ class Sieve:
                 parts.decide(number - piece.first, Outcome.COALESCED)
         due = piece.appended(i) + left
         letter = letter_of(piece, i, event, Outcome.PARKED, REPEAT, due=due)
-        parked.add(ParkedLetter(letter.number, letter.entity, "", letter.at, due), hold=left)
+        parked.add(ParkedLetter.of(letter), hold=left)
         parts.decide(i, Outcome.PARKED, letter, replaces=replaces)

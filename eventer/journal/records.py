@@ -148,6 +148,11 @@ class ParkedLetter(NamedTuple):
     at: float
     due: float | None
 
+    @classmethod
+    def of(cls, letter: Letter) -> ParkedLetter:
+        """Return what must be known of a letter."""
+        return cls(letter.number, letter.entity, letter.destination, letter.at, letter.due)
+
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
     """Consecutive events from `first` on."""
