@@ -19,7 +19,8 @@ import msgspec
 import structlog
 
 from eventer.clock import Backoff, Clock
-from eventer.config.types import Config, Source, Start
+from eventer.config.sources import Source, Start
+from eventer.config.types import Config
 from eventer.control.server import serve
 from eventer.control.view import View
 from eventer.delivery.runner import Runner

@@ -16,7 +16,8 @@ from yaml.nodes import Node, ScalarNode, SequenceNode
 from eventer.config.document import Path, dotted
 from eventer.config.reach import ORIGINS, TYPES, Covering, Origins, apart, could_be_own, covers
 from eventer.config.reading import Reading, Record
-from eventer.config.types import FilterRule, Kubernetes, Source
+from eventer.config.sources import Kubernetes, Source
+from eventer.config.types import FilterRule
 from eventer.config.variables import has_variable
 from eventer.config.words import one_of, similar
 from eventer.errors import Fault

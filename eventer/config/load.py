@@ -18,7 +18,8 @@ from eventer.config.document import Document, Path, dotted, read, syntax_excerpt
 from eventer.config.doubts import doubts
 from eventer.config.leaves import BAD
 from eventer.config.reading import Reading, Record
-from eventer.config.types import Config, FieldSelector, Kubernetes, Source
+from eventer.config.sources import FieldSelector, Kubernetes, Source
+from eventer.config.types import Config
 from eventer.errors import ConfigError, Fault
 
 __all__ = ["DEFAULT_PATH", "Examined", "Loaded", "config_path", "examine", "load"]

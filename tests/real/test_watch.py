@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from eventer.config.types import SELECTABLE
+from eventer.config.sources import SELECTABLE
 from tests.helpers.process import until
 from tests.helpers.proxy import Mode, Proxy
 from tests.helpers.writer import Writer

@@ -13,7 +13,8 @@ from eventer.config.generate.options import options, sample_kinds, yaml_value
 from eventer.config.generate.sample import sample
 from eventer.config.generate.schema import schema
 from eventer.config.load import load
-from eventer.config.types import Config, Start
+from eventer.config.sources import Start
+from eventer.config.types import Config
 from eventer.errors import EventerError
 from eventer.sink import SinkConfig
 from eventer.sink import load as load_sink

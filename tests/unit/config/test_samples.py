@@ -8,7 +8,7 @@ import pytest
 
 from eventer.config.load import examine, load
 from eventer.config.samples import Sample, to_event
-from eventer.config.types import Source
+from eventer.config.sources import Source
 from eventer.match import FIELDS
 
 HEAD = "sources: [{}]\nsinks: {archive: {kind: stdout}, chat: {kind: stdout}}\n"

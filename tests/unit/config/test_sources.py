@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from eventer.config.load import examine
-from eventer.config.types import FieldSelector, Kubernetes
+from eventer.config.sources import FieldSelector, Kubernetes
 from eventer.errors import ConfigError
 
 SINKS = "sinks: {screen: {kind: stdout}}\n"

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from eventer.config.types import FilterRule, Kubernetes, Listen, Namespace, Start
+from eventer.config.sources import Kubernetes, Namespace, Start
+from eventer.config.types import FilterRule, Listen
 from eventer.errors import ConfigError
 from eventer.match import Rule
 
