@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Final
 
 from eventer.errors import DiskRefused, Locked
 
-__all__ = ["FILE", "empty", "know", "known", "lock", "prepare", "quarantine"]
+__all__ = ["FILE", "empty", "holder", "know", "known", "lock", "prepare", "quarantine"]
 
 FILE: Final = "journal.db"
 LOCK: Final = "lock"
@@ -110,11 +111,10 @@ def lock(directory: Path) -> Iterator[None]:
         raise DiskRefused(f"The lock file in {directory} cannot be opened ({error.strerror}).") from error
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(fd)
         except BlockingIOError:
-            holder = os.pread(fd, _PID, 0).decode(errors="replace").strip() or "unknown"
             raise Locked(
-                f"Another Eventer (pid {holder}) uses the state directory {directory}. "
+                f"Another Eventer (pid {_holder(fd)}) uses the state directory {directory}. "
                 "Stop it first, or give this one a state.path of its own."
             ) from None
         except OSError as error:
@@ -124,6 +124,36 @@ def lock(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _take(fd: int) -> None:
+    """Take the lock. A command that looks whether it is held (`holder`) holds it for an instant."""
+    for _ in range(3):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.02)
+    return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def holder(directory: Path) -> str:
+    """Return the pid of the process that holds a state directory, in words; empty if none does."""
+    try:
+        fd = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(fd)
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+    return ""
+
+
+def _holder(fd: int) -> str:
+    return os.pread(fd, _PID, 0).decode(errors="replace").strip() or "unknown"
 
 
 def known(directory: Path) -> bool:
