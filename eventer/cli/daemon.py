@@ -137,8 +137,8 @@ class Daemon:
             raise self._nobody() from None
         except PermissionError:
             raise DaemonError(
-                f"The daemon's socket {self._path} is for its owner alone, and this user has the uid {os.getuid()}. Give "
-                "the command as the daemon's user; in a pod, with kubectl exec."
+                f"The daemon's socket {self._path} is for its owner alone, and this user has the uid {os.getuid()}. "
+                "Give the command as the daemon's user; in a pod, with kubectl exec."
             ) from None
         except TimeoutError:
             raise self._hangs() from None

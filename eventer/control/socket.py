@@ -76,10 +76,11 @@ def _bound(path: Path) -> socket.socket:
     return made
 
 
+_Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
 @web.middleware
-async def _in_words(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _in_words(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Answer what went wrong with a sentence, and name the version of what can be asked."""
     try:
         answer = await handler(request)
