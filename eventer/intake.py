@@ -66,8 +66,7 @@ class Intake:
     def __init__(self, journal: Journal, key: StreamKey, rules: Sequence[FilterRule], clock: Clock) -> None:
         self._journal = journal
         self.key = key
-        self._rules = rules
-        self._verdicts = Verdicts([rule.rule for rule in rules])
+        self.use(rules)
         self._clock = clock
         self._pending: list[Arrivals] = []
         self._pending_bytes = 0
@@ -80,6 +79,11 @@ class Intake:
         self._room.set()
         self._urgent = False
         self._reset()
+
+    def use(self, rules: Sequence[FilterRule]) -> None:
+        """Filter by these rules from the next append on."""
+        self._rules = rules
+        self._verdicts = Verdicts([rule.rule for rule in rules])
 
     def _reset(self) -> None:
         """Forget everything that is not committed; go on from the journal's record."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from eventer.errors import ConfigError, EventerError
+from eventer.version import version
 
 __all__ = [
     "COMMANDS",
@@ -131,7 +132,7 @@ def parser_with(commands: Collection[str]) -> argparse.ArgumentParser:
         epilog=_codes(dict.fromkeys(EXIT_CODES, "")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"eventer {_version()}")
+    parser.add_argument("--version", action="version", version=f"eventer {version()}")
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         if name in commands:
@@ -169,12 +170,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough. Python would complain once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def _version() -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version("eventer")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"

@@ -144,8 +144,7 @@ class Daemon:
             raise self._hangs() from None
         except (OSError, http.client.HTTPException) as error:
             raise DaemonError(f"The daemon did not answer ({error}). Look at its log, and ask again.") from None
-        version = answer.headers.get("Eventer-API", "").split(" ")[0]
-        if version != API:
+        if answer.headers.get("Eventer-API") != API:
             raise DaemonError(
                 "The daemon that runs is of another version than this command, and they do not understand each other. "
                 "Use the command that was installed with the daemon."

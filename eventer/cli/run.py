@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
     log.configure(examined.config.log.level, examined.config.log.format)
     code = 0
     try:
-        asyncio.run(app.run(examined.config, SystemClock()))
+        asyncio.run(app.run(examined.config, SystemClock(), args.config))
     except* EventerError as failures:
         code = report(failures)
     return code

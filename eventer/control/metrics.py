@@ -91,7 +91,25 @@ class Metrics:
         self._journal(page)
         self._streams(page)
         self._sinks(page)
+        self._config(page)
         return iter(page)
+
+    def _config(self, page: Page) -> None:
+        report = self._view.config
+        for result, n in report.results.items():
+            page.count(
+                "eventer_config_reloads",
+                "Times that the configuration was read again, by what came of it.", n, result=result,
+            )  # fmt: skip
+        page.gauge(
+            "eventer_config_last_reload_successful",
+            "0 while the file is not what runs, because it was refused.",
+            int(report.refused is None),
+        )
+        page.gauge("eventer_config_last_reload_success_timestamp_seconds", "When what runs was read.", report.taken)
+        page.gauge(
+            "eventer_config_waiting_options", "Changed options that take effect at the next start.", len(report.waiting)
+        )
 
     def _intake(self, page: Page) -> None:
         for key, record in self._books.streams.items():

@@ -7,7 +7,6 @@ beside the journal, a command in the same pod finds the daemon without a word of
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
@@ -45,21 +44,21 @@ async def listen(routes: Iterable[web.AbstractRouteDef], directory: Path) -> Asy
         directory: the state directory, locked by this process: a socket that is there is nobody's.
     """
     app = web.Application(client_max_size=BODY, middlewares=[_in_words])
+    app.on_response_prepare.append(_name_version)
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=5.0, shutdown_timeout=1.0)
     await runner.setup()
     path = directory / NAME
     try:
-        with contextlib.ExitStack() as stack:
-            try:
-                await web.SockSite(runner, stack.enter_context(_bound(path))).start()
-                stack.callback(path.unlink, missing_ok=True)
-            except OSError as error:
-                reason = error.strerror or str(error)
-                log.warning("no socket for commands, they cannot reach this daemon", path=str(path), reason=reason)
-            yield
+        try:
+            await web.SockSite(runner, _bound(path)).start()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            log.warning("no socket for commands, they cannot reach this daemon", path=str(path), reason=reason)
+        yield
     finally:
         await runner.cleanup()
+        path.unlink(missing_ok=True)
 
 
 def _bound(path: Path) -> socket.socket:
@@ -81,7 +80,7 @@ _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def _in_words(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Answer what went wrong with a sentence, and name the version of what can be asked."""
+    """Answer what went wrong with a sentence."""
     try:
         answer = await handler(request)
     except ConfigError as error:
@@ -90,6 +89,8 @@ async def _in_words(request: web.Request, handler: _Handler) -> web.StreamRespon
         answer = reply({"error": str(error)}, status=409)
     except web.HTTPException as error:
         answer = reply({"error": error.text or error.reason}, status=error.status)
-    if not answer.prepared:
-        answer.headers["Eventer-API"] = f"{API} {os.getpid()}"
     return answer
+
+
+async def _name_version(_: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers["Eventer-API"] = API

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 
 from eventer.clock import Clock
+from eventer.config.types import State
+from eventer.control.report import ConfigReport
 from eventer.delivery.runner import Health, Runner
 from eventer.journal import Journal, StreamKey
 from eventer.source.watch import Stream
@@ -23,8 +26,14 @@ class View(msgspec.Struct, kw_only=True):
 
     journal: Journal
     clock: Clock
-    runners: dict[str, Runner]
-    streams: dict[StreamKey, Stream]
+    state: State
+    config: ConfigReport
+    reload: Callable[[], Awaitable[ConfigReport]]
+    """Has the configuration read again, and returns what came of it."""
+    started: float
+    """When the process began its work, seconds since 1970."""
+    runners: dict[str, Runner] = {}
+    streams: dict[StreamKey, Stream] = {}
     expected_streams: int = 0
     """Streams that the configuration asks for; those of a cluster not yet identified are not there."""
     waiting: dict[str, str] = {}

@@ -89,6 +89,11 @@ class Runner:
         self._sieve: Sieve
         self._redelivery: Redelivery
 
+    @property
+    def kind(self) -> str:
+        """Kind of the sink."""
+        return self._config.kind
+
     def stop(self) -> None:
         """Ask the runner to finish what is in flight, settle and end."""
         self._stop.set()

@@ -113,6 +113,14 @@ class Journal:
         """Commit what is queued and stop the writer."""
         await self._writer.close()
 
+    async def drained(self) -> None:
+        """Return when everything asked for so far is committed or has failed, also what nobody waits for any more.
+
+        Raises:
+            JournalError: the disk refuses.
+        """
+        await self._writer.submit(lambda _: None)
+
     # -- clusters and streams --------------------------------------------------------------------
 
     def cluster(self, name: str) -> ClusterRecord | None:
@@ -248,6 +256,11 @@ class Journal:
         """Offset of the oldest event that the log still holds."""
         row = await self._on_reader(lambda c: c.execute("SELECT min(first) FROM log").fetchone())
         return self.head if row[0] is None else int(row[0])
+
+    async def offset_at(self, at: float) -> int:
+        """Return the offset of the first event appended at a time (seconds since 1970) or later, or the head."""
+        found = await self._on_reader(lambda c: log.offset_at(c, at))
+        return self.head if found is None else found
 
     async def read(self, cursor: int, count: int, size: int) -> Slice:
         """Return up to `count` events or `size` bytes from `cursor` on, at least one if there is.

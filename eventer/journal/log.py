@@ -15,7 +15,7 @@ from eventer.journal.codec import pack, unpack
 from eventer.journal.records import Slice
 from eventer.journal.ring import Stored, gather
 
-__all__ = ["TRIM", "add", "read", "shed", "trim", "used", "waiting", "waiting_from"]
+__all__ = ["TRIM", "add", "offset_at", "read", "shed", "trim", "used", "waiting", "waiting_from"]
 
 TRIM: Final = 500
 """Rows removed in one commit; more would hold appends for longer than a few milliseconds."""
@@ -113,6 +113,27 @@ def waiting_from(connection: sqlite3.Connection, cursor: int) -> tuple[float | N
         connection.execute(f"{row} ORDER BY first LIMIT 1").fetchone()
     )
     return at, max(0, last[2] - place)
+
+
+def offset_at(connection: sqlite3.Connection, at: float) -> int | None:
+    """Return the offset of the first row appended at a time (seconds since 1970) or later; None if there is none.
+
+    Halves the range of offsets: times rise with them but where the clock was set back.
+    """
+    low, end = connection.execute("SELECT (SELECT min(first) FROM log), (SELECT max(first) FROM log)").fetchone()
+    if low is None:
+        return None
+    row = "SELECT first, CAST(at AS REAL) FROM log WHERE first >= ? ORDER BY first LIMIT 1"
+    if connection.execute(row, (end,)).fetchone()[1] < at:
+        return None
+    while low < end:
+        middle = (low + end) // 2
+        first, time = connection.execute(row, (middle,)).fetchone()
+        if time < at:
+            low = first + 1
+        else:
+            end = middle
+    return int(connection.execute(row, (low,)).fetchone()[0])
 
 
 def used(connection: sqlite3.Connection) -> int:

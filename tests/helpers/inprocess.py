@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from eventer.app import Daemon
+from eventer.app.reload import ConfigFile
 from eventer.clock import Clock
 from eventer.config.load import load
 from eventer.control.view import View
@@ -41,7 +42,7 @@ class Life:
         self.views: list[View] = []
         """One for each journal: another one comes after damage."""
         self.url = ""
-        self.daemon = Daemon(site.config(), clock, self._ready)
+        self.daemon = Daemon(site.config(), clock, self._ready, ConfigFile(site.file, {}))
         self.task: asyncio.Task[None] = asyncio.create_task(self.daemon.run())
 
     def _ready(self, view: View, host: str, port: int) -> None:
@@ -99,6 +100,7 @@ class Site:
     def __init__(self, directory: Path, server: ApiServer, *, cluster: str | None = "prod") -> None:
         self.state = directory / "state"
         self.out = directory / "out.jsonl"
+        self.file = directory / "eventer.yaml"
         self._directory = directory
         self._cluster = cluster
         self.document: dict[str, Any] = {
@@ -121,9 +123,14 @@ class Site:
         self.document["sinks"][name] = {"kind": "file", "path": str(path)}
 
     def config(self) -> Any:
-        file = self._directory / "eventer.yaml"
-        file.write_text(json.dumps(self.document))
-        return load(file, {}).config
+        self.write()
+        return load(self.file, {}).config
+
+    def write(self, text: str | None = None) -> None:
+        """Write the configuration as it is now, or another text, in one step."""
+        new = self.file.with_suffix(".new")
+        new.write_text(json.dumps(self.document) if text is None else text)
+        new.replace(self.file)
 
     @contextlib.asynccontextmanager
     async def running(self, clock: Clock | None = None, *, watching: bool = True) -> AsyncIterator[Life]:

@@ -55,6 +55,13 @@ async def run(site: Site) -> None:
         await Life(site, FastClock()).task
 
 
+async def refusal(site: Site) -> ConfigError:
+    """Run a daemon that is expected to find a fault in its configuration; return that."""
+    with pytest.raises(ExceptionGroup) as caught:
+        await run(site)
+    return find(caught.value, ConfigError)
+
+
 # -- start and stop --------------------------------------------------------------------------------
 
 
@@ -115,9 +122,8 @@ async def leave_pending(site: Site, server: ApiServer) -> None:
 
 async def test_a_removed_sink_with_pending_events_is_refused_with_the_remedy(site: Site, server: ApiServer) -> None:
     await leave_pending(site, server)
-    with pytest.raises(ConfigError) as caught:
-        await run(site)
-    (fault,) = caught.value.faults
+    refused = await refusal(site)
+    (fault,) = refused.faults
     assert fault.path == "sinks.old"
     assert "3 events wait" in fault.message
     assert "state.discard: [old]" in fault.remedy
@@ -143,9 +149,8 @@ async def test_a_removed_sink_with_dead_letters_is_refused_until_discarded(site:
         record = ReaderRecord(origin=0, cursor=1, outcomes={Outcome.DEAD: 1})
         await journal.settle("old", record, [letter(make_event())])
         await journal.close()
-    with pytest.raises(ConfigError) as caught:
-        await run(site)
-    assert "0 events wait for it and 1 are kept as dead letters" in caught.value.faults[0].message
+    refused = await refusal(site)
+    assert "0 events wait for it and 1 are kept as dead letters" in refused.faults[0].message
     site.document["state"]["discard"] = ["old"]
     async with site.running():
         pass
@@ -159,9 +164,8 @@ async def test_every_removed_sink_is_named_at_once(site: Site, server: ApiServer
     async with site.running():
         await site.has("first")
     del site.document["sinks"]["one"], site.document["sinks"]["two"]
-    with pytest.raises(ConfigError) as caught:
-        await run(site)
-    assert [fault.path for fault in caught.value.faults] == ["sinks.one", "sinks.two"]
+    refused = await refusal(site)
+    assert [fault.path for fault in refused.faults] == ["sinks.one", "sinks.two"]
 
 
 async def test_a_drained_sink_is_removed_without_a_word(site: Site, server: ApiServer) -> None:
