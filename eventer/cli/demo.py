@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import io
+import os
 import shutil
 import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eventer.cli import add_command, report
 from eventer.errors import EventerError
 
+if TYPE_CHECKING:
+    from eventer.demo.picture import Screen
+
 __all__ = ["add_parser", "main"]
 
 _TEXT: Final = """\
-Needs no cluster: a small API server on this machine plays a recording of a real one, and Eventer
-exports it to a file and to the screen. With a kubeconfig it reads that cluster, and never writes to it.
-Ctrl-C ends it.
+Needs no cluster: a small API server on this machine plays a recording of a real one. In less than a minute
+events stream in, a sink dies, Eventer itself is killed, a rollout goes wrong, and what was lost is counted.
+With a kubeconfig it reads that cluster, and never writes to it.
+
+On a terminal it goes on until Ctrl-C, as a picture where the package rich is installed (the extra `tty`).
+With its output in a pipe or a file it writes lines, and ends after the story.
 """
 _EXAMPLES: Final = ("eventer demo", "eventer demo --kubeconfig ~/.kube/config")
 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command's options."""
-    codes = {0: "ended by Ctrl-C, and all was well", 1: "something was not", 2: ""}
+    codes = {0: "all that it claimed was true", 1: "something was not, or it could not run", 2: ""}
     parser = add_command(subparsers, "demo", _TEXT, _EXAMPLES, codes)
     parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="read this cluster instead of a recording")
     parser.add_argument("--context", metavar="NAME", help="which context of the kubeconfig (default: its current one)")
@@ -62,12 +71,9 @@ def main(args: argparse.Namespace) -> int:
 
 async def _perform(directory: Path, kubeconfig: Path | None, context: str | None) -> bool:
     # Not at the top: `eventer --help` needs none of it.
-    from eventer.cli.colour import wants_colour
-    from eventer.demo.screen import Screen
     from eventer.demo.stage import Stage
 
-    screen = Screen(_write, colour=wants_colour(sys.stdout))
-    stage = Stage(directory, screen)
+    stage = Stage(directory, _screen(), goes_on=sys.stdout.isatty())
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
@@ -80,6 +86,20 @@ async def _perform(directory: Path, kubeconfig: Path | None, context: str | None
     if kubeconfig is None:
         return await stage.recorded()
     return await stage.real(kubeconfig, context)
+
+
+def _screen() -> Screen:
+    """Return what suits standard output: a picture on a terminal that can show one, or lines."""
+    from eventer.demo.plain import Plain
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a mark that a terminal cannot show must not end the demo
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        with contextlib.suppress(ImportError):
+            from eventer.demo.live import Terminal
+
+            return Terminal()
+    return Plain(_write)
 
 
 def _write(text: str) -> None:

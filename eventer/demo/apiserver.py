@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
+from eventer.demo.configmaps import ConfigMaps
 from eventer.demo.faults import Body, Fault, Faults
 from eventer.demo.http11 import Request, head, parse, send, status_body
 from eventer.demo.selector import Selector, Unsupported
@@ -40,6 +41,7 @@ class ApiServer:
 
     def __init__(self) -> None:
         self.store = EventStore()
+        self.configmaps = ConfigMaps()
         self.faults = Faults()
         self.requests: list[Request] = []
         """Every request so far, in order of arrival."""
@@ -153,7 +155,10 @@ class ApiServer:
         try:
             while True:
                 raw = await reader.readuntil(b"\r\n\r\n")
-                if not await self._answer(parse(raw), reader, writer):
+                request = parse(raw)
+                if length := int(request.headers.get("content-length", "0")):
+                    request = msgspec.structs.replace(request, body=await reader.readexactly(length))
+                if not await self._answer(request, reader, writer):
                     break
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the client has gone, or we are being stopped
@@ -189,6 +194,8 @@ class ApiServer:
         return {"Date": format_datetime(self.now().replace(microsecond=0), usegmt=True)}
 
     def _plain(self, request: Request) -> tuple[int, bytes]:
+        if (found := self.configmaps.answer(request)) is not None:
+            return found
         path = request.path
         scope = _scope(path)
         if scope is not None:

@@ -16,6 +16,7 @@ _REASONS: Final = {
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
+    409: "Conflict",
     410: "Gone",
     504: "Gateway Timeout",
 }
@@ -28,10 +29,14 @@ class Request(msgspec.Struct, frozen=True):
     query: dict[str, str]
     headers: dict[str, str]
     """Names in lower case."""
+    method: str = "GET"
+    body: bytes = b""
 
     @property
     def kind(self) -> str:
-        """What it asks for: watch, list, probe (a list of one), audit, namespace, or other."""
+        """What it asks for: watch, list, probe (a list of one), audit, namespace, configmap, or other."""
+        if "/configmaps/" in self.path:
+            return "configmap"
         if not self.path.endswith("/events"):
             return "namespace" if self.path == "/api/v1/namespaces/kube-system" else "other"
         if self.query.get("watch"):
@@ -58,11 +63,12 @@ def status_body(
 
 
 def parse(raw: bytes) -> Request:
-    """Read the head of a request."""
+    """Read the head of a request; its body comes later."""
     first, _, rest = raw.decode("latin-1").partition("\r\n")
-    target = urlsplit(first.split(" ")[1])
+    method, address = first.split(" ")[:2]
+    target = urlsplit(address)
     headers = {name.strip().lower(): value.strip() for name, _, value in (x.partition(":") for x in rest.split("\r\n"))}
-    return Request(target.path, dict(parse_qsl(target.query)), headers)
+    return Request(target.path, dict(parse_qsl(target.query)), headers, method)
 
 
 def head(status: int, headers: Mapping[str, str]) -> bytes:

@@ -1,36 +1,34 @@
-"""The demo's set-up: a directory, a configuration file, the daemon of `eventer run`, and a story over it.
+"""The demo's set-up: a directory, a configuration file, a daemon of its own, and a story over it.
 
-Only what surrounds the daemon is made for the demo. Its log is not written but told to the story, which
-puts what matters into words.
+Only what surrounds the daemon is made for the demo: it is the one that `eventer run` runs, in a process that
+can be killed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 import yaml
 
-from eventer.app import Daemon
-from eventer.clock import SystemClock
-from eventer.config.load import load
-from eventer.control.view import View
+from eventer.control.report import of_books
 from eventer.demo.apiserver import ApiServer
-from eventer.demo.screen import Screen
-from eventer.demo.story import DROPPED, Pace, Real, Recorded, Story
+from eventer.demo.incident import DROPPED, Pace, Recorded, World
+from eventer.demo.picture import Picture, Screen
+from eventer.demo.process import DaemonProcess
+from eventer.demo.receiver import Receiver
+from eventer.demo.story import Real, Show, Story
 from eventer.demo.tally import Tally
-from eventer.observe import log
+from eventer.journal.books import read_books
 
 __all__ = ["Stage"]
 
 CLUSTER: Final = "demo"
+FILTER: Final = f"of Normal events: {', '.join(DROPPED)}"
 
 
 class Stage:
@@ -38,20 +36,22 @@ class Stage:
 
     Args:
         directory: empty; holds the file of events, which stays, and everything else.
-        screen: where notices go. The events go to standard output.
+        screen: where it is shown.
         pace: how fast.
+        goes_on: whether events go on after the story, until `stop`.
     """
 
-    def __init__(self, directory: Path, screen: Screen, pace: Pace | None = None) -> None:
+    def __init__(self, directory: Path, screen: Screen, pace: Pace | None = None, *, goes_on: bool = False) -> None:
         self.events = directory / "events.jsonl"
         self._directory = directory
         self._screen = screen
         self._pace = pace or Pace()
+        self._goes_on = goes_on
         self._story: Story | None = None
         self._stop = False
 
     def stop(self) -> None:
-        """Ask for the end. What is on its way is delivered, then the books are shown."""
+        """Ask for the end. What is on its way is delivered, then it is said how it ended."""
         self._stop = True
         if self._story is not None:
             self._story.stop.set()
@@ -60,29 +60,48 @@ class Stage:
         """Play the recording, without a cluster; return whether all that was claimed was true.
 
         The journal is removed at the end.
+
+        Raises:
+            EventerError: the daemon ended by itself (in a group).
         """
         server = ApiServer()
         await server.start()
+        tally = Tally(CLUSTER, self.events, DROPPED)
+        receiver = Receiver(tally.webhook.came)
         try:
-            kubeconfig = server.write_kubeconfig(self._directory / "kubeconfig")
-            self._screen.plain(
-                "Eventer demo. No cluster is needed: a small API server on this machine plays a recording of a\n"
-                "real one, and Eventer reads it. Each change is journalled on disk, then goes to a file and to\n"
-                "this screen. In a few seconds the server cuts the connection. Watch what is lost.\n"
+            await receiver.start()
+            self._write(CLUSTER, server.write_kubeconfig(self._directory / "kubeconfig"), None, receiver.url)
+            self._screen.begin(
+                "Eventer demo. No cluster is needed: a small API server on this machine plays a recording of a",
+                "real one, and Eventer exports it to a file and to a webhook. In the next minute the webhook dies,",
+                "Eventer itself is killed, and a rollout goes wrong. Watch what is lost.",
             )
-            tally = Tally(CLUSTER, self.events, DROPPED)
-            story = Recorded(self._screen, server, tally, self._pace)
-            well = await self._perform(story, CLUSTER, kubeconfig, None)
+
+            def make(daemon: DaemonProcess) -> Story:
+                show = Show(self._screen, Picture(cluster="a recording", filter=FILTER), daemon, self.events)
+                return Recorded(show, World(server, receiver, tally), self._pace, goes_on=self._goes_on)
+
+            story = await self._perform(make)
         finally:
+            await receiver.close()
             await server.stop()
             shutil.rmtree(self._state, ignore_errors=True)
             (self._directory / "kubeconfig").unlink(missing_ok=True)
             self._config.unlink(missing_ok=True)
-        self._screen.plain(f"The events are in {self.events}")
-        return well
+        self._screen.end(
+            story.picture,
+            *filter(None, story.verdict()),
+            "",
+            f"The events are in {self.events}",
+            "Next:  eventer demo --kubeconfig ~/.kube/config            your cluster, read only",
+            "       eventer check -c config/examples/quickstart.yaml    what is wrong with a file",
+            "       eventer run -c config/examples/quickstart.yaml      the real thing",
+            "       docs/install.md                                     in a cluster",
+        )
+        return story.well
 
     async def real(self, kubeconfig: Path, context: str | None) -> bool:
-        """Read a real cluster; return whether the books balanced and the audit missed nothing.
+        """Read a real cluster until `stop`; return whether the books balanced and the audit missed nothing.
 
         Configuration and journal stay, so that `eventer run` can go on where this stopped.
 
@@ -91,19 +110,28 @@ class Stage:
             context: in it; None for its current one.
 
         Raises:
-            EventerError: the kubeconfig cannot be used (in a group).
+            EventerError: the daemon ended by itself, as it does when the kubeconfig cannot be used (in a group).
         """
-        self._screen.plain(
-            f"Eventer demo on the cluster of {kubeconfig}{f', context {context}' if context else ''}.\n"
-            "It only reads: list and watch on events, get on the namespace kube-system.\n"
+        cluster = context or "cluster"
+        self._write(cluster, kubeconfig, context, None)
+        self._screen.begin(
+            f"Eventer demo on the cluster of {kubeconfig}{f', context {context}' if context else ''}.",
+            "It only reads: list and watch on events, get on the namespace kube-system.",
         )
-        well = await self._perform(Real(self._screen), context or "cluster", kubeconfig, context)
-        self._screen.plain(
-            f"The events are in {self.events}\n"
-            f"Go on where this stopped:  eventer run -c {self._config}\n"
-            f"Remove everything:         rm -r {self._directory}"
+
+        def make(daemon: DaemonProcess) -> Story:
+            return Real(Show(self._screen, Picture(cluster=cluster, filter=FILTER), daemon, self.events))
+
+        story = await self._perform(make)
+        self._screen.end(
+            story.picture,
+            *story.verdict(),
+            "",
+            f"The events are in {self.events}",
+            f"Go on where this stopped:  eventer run -c {self._config}",
+            f"Remove everything:         rm -r {self._directory}",
         )
-        return well
+        return story.well
 
     @property
     def _state(self) -> Path:
@@ -113,69 +141,46 @@ class Stage:
     def _config(self) -> Path:
         return self._directory / "eventer.yaml"
 
-    async def _perform(self, story: Story, cluster: str, kubeconfig: Path, context: str | None) -> bool:
-        """Run the daemon and the story over it; the story's end is the daemon's."""
-        self._config.write_text(_yaml(cluster, kubeconfig, context, self.events, self._state), encoding="utf-8")
-        config = load(self._config, os.environ).config
-        self._story = story
+    def _write(self, cluster: str, kubeconfig: Path, context: str | None, webhook: str | None) -> None:
+        """Write the configuration."""
+        settings: dict[str, Any] = {"kubeconfig": str(kubeconfig)} | ({"context": context} if context else {})
+        sinks: dict[str, Any] = {"file": {"kind": "file", "path": str(self.events)}}
+        if webhook is not None:
+            sinks["webhook"] = {"kind": "webhook", "url": webhook}
+        config = {
+            "sources": [{"cluster": cluster, "kubernetes": settings}],
+            "filter": [{"drop": {"type": "Normal", "reason": list(DROPPED)}}],
+            "sinks": sinks,
+            "state": {"path": str(self._state)},
+            "server": {"listen": "127.0.0.1:0"},
+            "log": {"level": "info", "format": "json"},
+        }
+        # A $ in a path is no variable.
+        self._config.write_text(yaml.safe_dump(config, sort_keys=False).replace("$", "$$"), encoding="utf-8")
+
+    async def _perform(self, make: Callable[[DaemonProcess], Story]) -> Story:
+        """Run a story, and the daemon under it. The story's end is the daemon's."""
+
+        def hear(level: str, line: Mapping[str, Any]) -> None:
+            story.hear(level, line)
+
+        daemon = DaemonProcess(self._config, self._state, hear)
+        story = self._story = make(daemon)
         if self._stop:
             story.stop.set()
-
-        def ready(view: View, host: str, port: int) -> None:
-            if story.running is None:
-                self._screen.plain(
-                    f"  events   {self.events}\n"
-                    f"  filter   drops Normal events with reason {', '.join(DROPPED)}\n"
-                    f"  metrics  http://{host}:{port}/metrics\n"
-                    f"  end      Ctrl-C\n"
-                )
-            story.running = view
-
-        daemon = Daemon(config, SystemClock(), ready)
-        with _heard_by(story):
+        try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(daemon.run(), name="daemon")
+                watching = group.create_task(story.watch(), name="picture")
                 try:
                     await story.run()
+                    await story.look()
                 finally:
-                    daemon.stop()
-            story.finish()
-        return story.well
-
-
-def _yaml(cluster: str, kubeconfig: Path, context: str | None, events: Path, state: Path) -> str:
-    settings: dict[str, Any] = {"kubeconfig": str(kubeconfig)} | ({"context": context} if context else {})
-    config = {
-        "sources": [{"cluster": cluster, "kubernetes": settings}],
-        "filter": [{"drop": {"type": "Normal", "reason": list(DROPPED)}}],
-        "sinks": {
-            "file": {"kind": "file", "path": str(events)},
-            "screen": {"kind": "stdout", "format": "line"},
-        },
-        "state": {"path": str(state)},
-        "server": {"listen": "127.0.0.1:0"},
-        "log": {"level": "warning", "format": "console"},
-    }
-    # A $ in a path is no variable.
-    return yaml.safe_dump(config, sort_keys=False).replace("$", "$$")
-
-
-@contextmanager
-def _heard_by(story: Story) -> Iterator[None]:
-    """Tell a story the daemon's log in place of writing it."""
-
-    def tell(_: Any, method: str, line: Any) -> Any:
-        story.hear(method, line)
-        raise structlog.DropEvent
-
-    before = structlog.get_config()
-    log.configure("warning", "console")  # what libraries have to say stays on standard error
-    structlog.configure(
-        processors=[tell],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        cache_logger_on_first_use=False,
-    )
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
+                    watching.cancel()
+                    await story.finish()
+        except BaseException:
+            self._screen.end(None)
+            raise
+        finally:
+            story.close()
+        story.picture.status = of_books(read_books(self._state), str(self._state), time.time())
+        return story

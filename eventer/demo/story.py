@@ -1,136 +1,148 @@
-"""What happens in the demo, in order: events flow, the connection is cut, nothing is lost.
+"""What every performance of the demo has: the daemon's process, a picture of the moment, waiting, and an end.
 
-There are two stories. `Recorded` plays a recording on the fake API server and can prove what it says,
-because it knows everything that was written. `Real` watches a real cluster, read only, and shows the
-books and the audit. The daemon under both is the one that `eventer run` runs.
+`Recorded` (in `incident`) plays a recording on the fake API server and can prove what it says, because it knows
+everything that was written. `Real` watches a real cluster, read only, and shows the books and the audit.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
-import msgspec
-
-from eventer.control.view import View
-from eventer.demo.apiserver import ApiServer
-from eventer.demo.faults import Fault
-from eventer.demo.recording import Replay
-from eventer.demo.screen import Screen, balanced, books
-from eventer.demo.tally import Tally
-from eventer.journal import Journal
+from eventer.demo.books import balanced
+from eventer.demo.picture import Picture, Screen
+from eventer.demo.problems import Problems
+from eventer.demo.process import DaemonProcess
+from eventer.demo.tail import Tail
 from eventer.text import escape, redact
 
-__all__ = ["DROPPED", "Pace", "Real", "Recorded", "Story"]
+__all__ = ["Real", "Show", "Story"]
 
-DROPPED: Final = ("Pulling", "Pulled", "Created", "Started", "Scheduled")
-"""Reasons of Normal events that the demo's filter drops: the noise of every pod that starts."""
 TICK: Final = 0.05
 """Seconds between two looks at a condition."""
-CATCH_UP: Final = 30.0
-"""Seconds for reading what was missed; the back-off after some failures waits 6 s at most."""
+LOOK: Final = 0.15
+"""Seconds between two pictures."""
 FINISH: Final = 8.0
 """Seconds for what is still on its way when the demo ends."""
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast the demo goes. Changes are counted, times are in seconds."""
+class Show(NamedTuple):
+    """What every story plays with."""
 
-    between: float = 0.04
-    """Between two changes: 25 a second can be followed, and look alive. Those that the filter drops take a
-    fifth of it, so that the screen does not stand still."""
-    before: int = 12
-    """Changes made before Eventer starts."""
-    cut_after: int = 85
-    """Changes until the connection is cut: two to three seconds."""
-    cut_for: int = 60
-    """Changes while it is cut."""
-    books_every: int = 500
-    """Changes between two looks at the books: every 20 seconds."""
-    reading: float = 4.0
-    """Time to read what was proved before events push it off the screen."""
+    screen: Screen
+    picture: Picture
+    """The first one."""
+    daemon: DaemonProcess
+    """Not started yet."""
+    events: Path
+    """What the file sink writes."""
 
 
 class Story(ABC):
-    """What both stories share: notices, waiting, the books.
+    """What all stories share.
 
     Args:
-        screen: where notices go.
+        show: what it plays with.
     """
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, show: Show) -> None:
         self.stop = asyncio.Event()
         """Set it to end the story."""
-        self.screen = screen
-        self.running: View | None = None
-        """The daemon's parts, once it runs."""
-        self._notes: deque[list[str]] = deque()
         self.well = True
         """Whether everything that was claimed was true."""
-        self._unseen = False
-        """Whether standard output is closed: nobody looks any more."""
+        self.picture = show.picture
+        self.problems = Problems(lambda: datetime.now(UTC))
+        self.screen = show.screen
+        self.daemon = show.daemon
+        self.expected = False
+        """Whether the daemon is meant to run; it has ended by itself if it does not."""
+        self._tail = Tail(show.events)
+        self._began = asyncio.get_running_loop().time()
 
     @abstractmethod
     async def run(self) -> None:
-        """Tell it until `stop` is set."""
+        """Start the daemon, and tell the story until it is over or `stop` is set."""
 
     @abstractmethod
-    def finish(self) -> None:
-        """Say how it ended; the daemon has stopped."""
+    def verdict(self) -> list[str]:
+        """Say how it ended, after the daemon has stopped. What is claimed here is computed here."""
 
-    def hear(self, level: str, line: MutableMapping[str, Any]) -> None:
-        """Put one line of the daemon's log into words.
+    async def watch(self) -> None:
+        """Keep the picture up to date and show it, until cancelled.
+
+        Raises:
+            EventerError: the daemon has ended by itself; the message holds what it said.
+        """
+        while True:
+            await self.look()
+            if self.expected and not self.daemon.alive:
+                raise self.daemon.failure()
+            await asyncio.sleep(LOOK)
+
+    async def look(self) -> None:
+        """Look at everything once, and show it."""
+        picture = self.picture
+        picture.seconds = asyncio.get_running_loop().time() - self._began
+        status = await self.daemon.status()
+        if status is not None:
+            picture.status = status
+            if picture.daemon == "starting" and status.streams:
+                picture.daemon = "running"
+        lines = self._tail.read()
+        events = [line for line in lines if line.origin == "event"]
+        picture.events.extend(events)
+        picture.arrived += len(events)
+        self.problems.hear(lines)
+        picture.problems = self.problems.worst()
+        self.screen.draw(picture)
+
+    async def start(self) -> None:
+        """Start the daemon."""
+        self.picture.daemon = "starting"
+        await self.daemon.start()
+        self.expected = True
+
+    async def finish(self) -> None:
+        """Stop the daemon."""
+        self.expected = False
+        self.picture.daemon = "stopping"
+        await self.daemon.stop()
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._tail.close()
+
+    def hear(self, level: str, line: Mapping[str, Any]) -> None:
+        """Take one line of the daemon's log; what a person should know is shown.
 
         Args:
             level: `info`, `warning`...
             line: the line's fields; `event` is what happened.
         """
-        if line.get("event") == "sink does not take events" and line.get("reason") == "closed":
-            self._unseen = True
-            self.stop.set()
-            return
-        words = _WORDS.get(str(line.get("event")))
-        if words is not None:
-            text = words(line)
-        elif level == "info":
-            return
-        else:
+        event = str(line.get("event"))
+        if level in {"warning", "error", "critical"} and not self.expects(event):
             fields = ", ".join(f"{name}: {value}" for name, value in line.items() if name != "event")
-            text = f"Eventer says: {line.get('event')} ({fields})."
-        if text:
-            self._notes.append([escape(redact(text))])
+            self.tell("Eventer says", escape(redact(f"{event} ({fields})" if fields else event)), mood="trouble")
 
-    def say(self, *lines: str) -> None:
-        """Have lines shown as soon as the screen is free."""
-        self._notes.append(list(lines))
+    def expects(self, event: str) -> bool:
+        """Whether this line of the log is part of the story, and shown in another way."""
+        return event in {"stream is down", "sink does not take events", "sink takes events"}
 
-    @property
-    def journal(self) -> Journal:
-        """The daemon's journal."""
-        assert self.running is not None
-        return self.running.journal
+    def tell(self, headline: str, *words: str, mood: str = "calm") -> None:
+        """Begin a new step."""
+        picture = self.picture
+        picture.headline, picture.words = headline, list(words)
+        picture.mood = "trouble" if mood == "trouble" else "good" if mood == "good" else "calm"
+        picture.seconds = asyncio.get_running_loop().time() - self._began
+        self.screen.tell(picture)
 
-    async def show(self) -> None:
-        """Show what is to be said, when no event is on its way to the screen."""
-        if not self._notes:
-            return
-        await self.until(self.idle, 1.0, stoppable=False)
-        self.flush()
-
-    def flush(self) -> None:
-        """Show it now."""
-        while self._notes:
-            self.screen.notice(*self._notes.popleft())
-
-    def idle(self) -> bool:
-        """Whether every sink has everything, or there is nobody to wait for."""
-        if self.running is None or self._unseen:
-            return True
-        journal = self.running.journal
-        return all(reader.cursor == journal.head for reader in journal.readers.values())
+    def add(self, words: str) -> None:
+        """Add a sentence to the step."""
+        self.tell(self.picture.headline, *self.picture.words, words, mood=self.picture.mood)
 
     async def until(self, condition: Callable[[], bool], within: float, *, stoppable: bool = True) -> bool:
         """Wait for a condition; return whether it came true before the time was over or the end was asked for."""
@@ -139,197 +151,52 @@ class Story(ABC):
         while not condition():
             if loop.time() >= end or (stoppable and self.stop.is_set()):
                 return False
-            await asyncio.sleep(min(TICK, end - loop.time()))
+            await asyncio.sleep(min(TICK, max(0.0, end - loop.time())))
         return True
 
     async def pause(self, seconds: float) -> None:
         """Wait, unless the end is asked for."""
+        await asyncio.sleep(0)  # also where there is nothing to wait for, others get their turn
         await self.until(lambda: False, seconds)
 
-    def tell_books(self) -> None:
-        """Say how the books stand."""
-        self.say("The books:", *books(self.journal))
-        self.well = self.well and balanced(self.journal)
-
-
-class Recorded(Story):
-    """A recording, played on the fake API server.
-
-    Args:
-        screen: where notices go.
-        server: started.
-        tally: fresh, for the cluster's name and the sink's file.
-        pace: how fast.
-    """
-
-    def __init__(self, screen: Screen, server: ApiServer, tally: Tally, pace: Pace) -> None:
-        super().__init__(screen)
-        self.tally = tally
-        self._server = server
-        self._pace = pace
-        self._replay = Replay(server)
-        for _ in range(pace.before):
-            self._write()
-
-    async def run(self) -> None:
-        """Tell it until `stop` is set."""
-        await self.until(lambda: self.running is not None and self._level(), CATCH_UP)
-        await self._feed(self._pace.cut_after)
-        if not self.stop.is_set():
-            await self._cut()
-        while not self.stop.is_set():
-            await self._feed(self._pace.books_every)
-            if not self.stop.is_set():
-                await self._prove("So far")
-        self._server.faults.clear()
-        await self.until(self._level, FINISH, stoppable=False)
-
-    def finish(self) -> None:
-        """Say how it ended; the daemon has stopped."""
-        if self.running is not None:
-            self._claim("At the end")
-            self.tell_books()
-        self.flush()
-        self.tally.close()
-
-    def _write(self) -> None:
-        self.tally.wrote(self._replay.write())
-
-    async def _feed(self, changes: int) -> None:
-        for _ in range(changes):
-            if self.stop.is_set():
-                return
-            left_out = self.tally.left_out
-            self._write()
-            await self.show()
-            await asyncio.sleep(self._pace.between / (5 if self.tally.left_out > left_out else 1))
-
-    async def _cut(self) -> None:
-        """Cut the connection from the server's side, go on writing, let it come back, and compare."""
-        listed = self._lists()
-        n = self._pace.cut_for
-        self.say(f"NOW THE SERVER CUTS THE CONNECTION, and the cluster goes on: {n} changes that nobody reads.")
-        await self.show()
-        for kind in ("watch", "list", "probe", "audit"):
-            self._server.faults.add(kind, Fault(raw=b""), times=None)  # closed without an answer
-        self._server.cut()
-        await self._feed(n)
-        self._server.faults.clear()
-        self.say(f"The server answers again. {self._behind()} changes wait there for Eventer's next try.")
-        await self.show()
-        if await self.until(self._level, CATCH_UP) and self._lists() == listed:
-            self.say("It asked only for what came after that version; nothing was listed again.")
-        await self._prove("After the cut")
-
-    async def _prove(self, when: str) -> None:
-        """Wait until everything has arrived, compare, show the books, and let the server forget its history."""
-        if not await self.until(self._level, CATCH_UP) and self.stop.is_set():
-            return  # the end tells it
-        self._claim(when)
-        self.tell_books()
-        await self.show()
-        if self._level():  # the watch has everything, so this is no 410; without it memory would grow for ever
-            self._server.compact()
-        await self.pause(self._pace.reading)
-
-    def _claim(self, when: str) -> None:
-        tally = self.tally
-        tally.look()
-        self.well = self.well and tally.well
-        verdict = "nothing is lost ✓" if tally.well else "THAT IS WRONG ✗"
-        extra = f", {tally.strange} not expected" if tally.strange else ""
-        self.say(
-            f"{when}: {verdict}",
-            f"{tally.changes} changes at the server = {tally.found} in the file + {tally.left_out} left out by the "
-            f"filter + {tally.missing} missing",
-            f"{tally.twice} in the file twice{extra}",
-        )
-
-    def _lists(self) -> int:
-        """How many lists were read so far."""
-        streams = self.running.streams.values() if self.running is not None else ()
-        return sum(stream.status.relists for stream in streams)
-
-    def _behind(self) -> int:
-        """Changes that are not in the journal yet."""
-        return self.tally.changes - sum(stream.received for stream in self.journal.streams.values())
-
-    def _level(self) -> bool:
-        """Whether the journal has read everything that was written, and every sink has it."""
-        if self.running is None:
-            return False
-        position = max((stream.position or 0 for stream in self.journal.streams.values()), default=0)
-        return position == self._server.store.version and self.idle()
+    def waiting(self, *names: str) -> int:
+        """How many events wait for these sinks, or for all."""
+        status = self.picture.status
+        sinks = status.sinks if status else []
+        return sum(sink.pending for sink in sinks if not names or sink.name in names)
 
 
 class Real(Story):
-    """A real cluster, read only. What it holds is not known, so the audit stands for the proof.
+    """A real cluster, read only. What it holds is not known, so the daemon's own audit stands for the proof."""
 
-    Args:
-        screen: where notices go.
-        books_every: seconds.
-    """
-
-    def __init__(self, screen: Screen, books_every: float = 20.0) -> None:
-        super().__init__(screen)
-        self._every = books_every
-        self._audits = 0
+    def hear(self, level: str, line: Mapping[str, Any]) -> None:
+        """Say also what the first list brought, and take an audit that missed something as what it is."""
+        if line.get("event") == "listed":
+            none = "The cluster holds no events. Make some: kubectl create deployment hello --image=nginx"
+            self.add(f"✓ The {line['items']} events that the cluster holds are read." if line["items"] else none)
+        if str(line.get("event")).startswith("audit: objects exist"):
+            self.well = False
+        super().hear(level, line)
 
     async def run(self) -> None:
-        """Tell it until `stop` is set."""
-        loop = asyncio.get_running_loop()
-        due = loop.time() + self._every / 4  # the first look comes soon
-        while not self.stop.is_set():
-            await self.pause(TICK)
-            if self.running is not None:
-                self._tell_audit()
-                if loop.time() >= due:
-                    due = loop.time() + self._every
-                    self.tell_books()
-            await self.show()
-        await self.until(self.idle, FINISH, stoppable=False)
+        """Show it until `stop` is set."""
+        self.tell(
+            "Your cluster, read only",
+            "Eventer lists what the cluster holds and watches for more, and never writes to it.",
+            "Each change is on disk, with its place, before it goes to the file.",
+        )
+        await self.start()
+        await self.stop.wait()
+        await self.until(lambda: not self.waiting(), FINISH, stoppable=False)
 
-    def finish(self) -> None:
-        """Say how it ended; the daemon has stopped."""
-        if self.running is not None:
-            self.tell_books()
-        self.flush()
+    def verdict(self) -> list[str]:
+        """Say whether the books balance."""
+        status = self.picture.status
+        good = status is not None and balanced(status)
+        self.well = self.well and good
+        read = sum(stream.received for stream in status.streams) if status else 0
+        return [f"{'✓' if good else '✗'} {read} changes read, and the books {'balance' if good else 'DO NOT BALANCE'}."]
 
-    def _tell_audit(self) -> None:
-        assert self.running is not None
-        audits = sum(stream.status.audits for stream in self.running.streams.values())
-        if audits == self._audits:
-            return
-        self._audits = audits
-        missed = sum(stream.status.audit_missed for stream in self.running.streams.values())
-        self.well = self.well and not missed
-        self.say(f"The audit has compared what the cluster lists with what was read: {missed} missed.")
-
-
-def _listed(line: Mapping[str, Any]) -> str:
-    return f"Eventer has read the {line['items']} events that the cluster holds, and watches for more."
-
-
-def _up(line: Mapping[str, Any]) -> str:
-    if line["after"] == "start":
-        return ""
-    return f"Eventer is connected again. It went on after version {line['position']}, the last one in its journal."
-
-
-def _down(line: Mapping[str, Any]) -> str:
-    if line["cause"] == "network":
-        return "Eventer has noticed, and tries again at growing intervals."
-    return f"Eventer cannot read: {line['reason']}"
-
-
-def _nothing(_: Mapping[str, Any]) -> str:
-    return ""
-
-
-_WORDS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
-    "listed": _listed,
-    "stream is up": _up,
-    "stream is down": _down,
-    "sink takes events": _nothing,
-}
-"""Log lines that every demo shows, in words."""
+    def expects(self, event: str) -> bool:
+        """Only what the picture shows anyway."""
+        return event in {"stream is down", "sink takes events"}

@@ -1,4 +1,4 @@
-"""The proof of the demo: what was written into the server, against what stands in the file.
+"""The proof of the demo: what was written into the server, against what has arrived at each far side.
 
 It shares no code with what it checks: no ledger, no matcher, no books. It knows two things only, the
 ids that a change must have and what the filter was told to drop.
@@ -6,26 +6,63 @@ ids that a change must have and what the filter was told to drop.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-import msgspec
+from eventer.demo.tail import Tail
 
-__all__ = ["Tally"]
+__all__ = ["Arrivals", "Tally"]
 
 REMEMBERED: Final = 100_000
-"""Ids kept to notice one that comes twice; an hour of the demo."""
+"""Ids kept to notice one that comes twice; an hour of the demo and more."""
 
 
-class _Line(msgspec.Struct):
-    id: str
-    origin: str
+class Arrivals:
+    """What must come to one far side, and what has.
+
+    Attributes:
+        found: changes that have arrived.
+        twice: arrivals of a change that had arrived before.
+        strange: arrivals that the server never wrote, or that the filter should have dropped.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, None] = {}
+        self._done: dict[str, None] = {}
+        self.found = self.twice = self.strange = 0
+
+    @property
+    def missing(self) -> int:
+        """Changes that must arrive and have not (yet)."""
+        return len(self._open)
+
+    def expect(self, id_: str) -> None:
+        """Note that this one must come."""
+        self._open[id_] = None
+
+    def came(self, id_: str) -> None:
+        """Note that this one is there."""
+        if id_ in self._open:
+            del self._open[id_]
+            self._done[id_] = None
+            self.found += 1
+            if len(self._done) > REMEMBERED:
+                del self._done[next(iter(self._done))]
+        elif id_ in self._done:
+            self.twice += 1
+        else:
+            self.strange += 1
+
+    def forget(self) -> None:
+        """Begin anew: nothing has come so far."""
+        self._open = self._done | self._open
+        self._done = {}
+        self.found = self.twice = self.strange = 0
 
 
 class Tally:
-    """Counts changes at the server and finds them again in the file.
+    """Counts changes at the server and finds them again in the file and at the webhook.
 
     Args:
         cluster: the name in the events' ids.
@@ -35,31 +72,25 @@ class Tally:
     Attributes:
         changes: made at the server so far.
         left_out: of them, those that the filter drops.
-        found: of them, those that stand in the file.
-        twice: lines of the file that stood in it before.
-        strange: lines that the server never wrote, or that the filter should have dropped.
+        file: what has come to the file, by the last look.
+        webhook: what has come to the webhook, by those who call `webhook.came`.
     """
 
     def __init__(self, cluster: str, file: Path, left_out: Collection[str]) -> None:
         self._prefix = f"{cluster}/0/"
-        self._file = file
         self._reasons = frozenset(left_out)
-        self._decoder = msgspec.json.Decoder(_Line)
-        self._reading: BinaryIO | None = None
-        self._open: dict[str, None] = {}
-        self._done: dict[str, None] = {}
-        self._torn = b""
-        self.changes = self.left_out = self.found = self.twice = self.strange = 0
-
-    @property
-    def missing(self) -> int:
-        """Changes that must be in the file and are not (yet)."""
-        return len(self._open)
+        self._path = file
+        self._tail = Tail(file)
+        self.file = Arrivals()
+        self.webhook = Arrivals()
+        self.changes = self.left_out = 0
 
     @property
     def well(self) -> bool:
-        """Whether everything is where it belongs, once."""
-        return not (self.missing or self.twice or self.strange)
+        """Whether everything is where it belongs: in the file once, at the webhook at least once."""
+        return not (
+            self.file.missing or self.file.twice or self.file.strange or self.webhook.missing or self.webhook.strange
+        )
 
     def wrote(self, obj: Mapping[str, Any]) -> None:
         """Note one change, as the server keeps it."""
@@ -68,47 +99,23 @@ class Tally:
             self.left_out += 1
             return
         metadata = obj["metadata"]
-        self._open[f"{self._prefix}{metadata['uid']}/{metadata['resourceVersion']}"] = None
+        id_ = f"{self._prefix}{metadata['uid']}/{metadata['resourceVersion']}"
+        self.file.expect(id_)
+        self.webhook.expect(id_)
 
     def look(self) -> None:
         """Read what the file has got since the last look."""
-        rotated = self._rotated()
-        self._read()
-        if rotated:
-            self.close()
-            self._read()
+        for line in self._tail.read():
+            if line.origin == "event":
+                self.file.came(line.id)
+
+    def look_anew(self) -> None:
+        """Forget what was read, and read the whole file: what was in it before a crash proves nothing after it."""
+        self.close()
+        self._tail = Tail(self._path)
+        self.file.forget()
+        self.look()
 
     def close(self) -> None:
         """Close the file."""
-        if self._reading is not None:
-            self._reading.close()
-            self._reading = None
-
-    def _rotated(self) -> bool:
-        """Whether another file has the name by now. Asked before reading: what is open gets no more then."""
-        if self._reading is None or not self._file.exists():
-            return False
-        return not os.path.samestat(self._file.stat(), os.fstat(self._reading.fileno()))
-
-    def _read(self) -> None:
-        if self._reading is None:
-            if not self._file.exists():
-                return
-            self._reading = self._file.open("rb")
-        *lines, self._torn = (self._torn + self._reading.read()).split(b"\n")
-        for line in lines:
-            self._line(self._decoder.decode(line))
-
-    def _line(self, line: _Line) -> None:
-        if line.origin != "event":
-            return
-        if line.id in self._open:
-            del self._open[line.id]
-            self._done[line.id] = None
-            self.found += 1
-            if len(self._done) > REMEMBERED:
-                del self._done[next(iter(self._done))]
-        elif line.id in self._done:
-            self.twice += 1
-        else:
-            self.strange += 1
+        self._tail.close()
