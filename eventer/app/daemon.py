@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from aiohttp import web
 
+from eventer.app import place
 from eventer.app.reload import ConfigFile, Reload
 from eventer.app.sinks import Sinks
 from eventer.app.sources import Sources
 from eventer.app.tasks import end
 from eventer.clock import Backoff, Clock
 from eventer.config.types import Config
+from eventer.control import letters, replay, trace
 from eventer.control.routes import routes
 from eventer.control.server import serve
 from eventer.control.socket import listen
@@ -93,9 +96,11 @@ class Daemon:
     async def _run(self, *, damaged: bool) -> None:
         config, clock, state = self.reload.config, self._clock, self._state
         directory = Path(state.path)
-        with Journal.open(directory, max_size=state.max_size, clock=clock, damaged=damaged) as journal:
+        with Journal.open(directory, max_size=state.max_size, keep=state.keep, clock=clock, damaged=damaged) as journal:
             if journal.quarantined is not None:
                 self._quarantines += 1
+            place.tell(state, directory)
+            mirroring: list[asyncio.Task[None]] = []
             view = View(
                 journal=journal,
                 clock=clock,
@@ -108,15 +113,22 @@ class Daemon:
             try:
                 async with (
                     serve(view, config.server.listen.host, config.server.listen.port) as (host, port),
-                    listen(routes(view), directory),
+                    listen(self._routes(view), directory),
+                    place.mirrored(view) as mirror,
                     asyncio.TaskGroup() as group,
                 ):
                     house = group.create_task(journal.keep_house(), name="journal")
                     damage = group.create_task(_on_damage(journal), name="damage")
                     self._sinks = Sinks(journal, view, clock, group)
                     self._sources = Sources(journal, view, clock, group, directory)
+                    if mirror is not None and not await place.resume(mirror, config, directory, self._stop):
+                        await end(house, damage)
+                        return
                     await self._sinks.follow(config)
                     await _tell_of_damage(journal, directory, clock)
+                    if mirror is not None:
+                        await mirror.tell()
+                        mirroring.append(group.create_task(mirror.run(), name="mirror"))
                     await self._sources.follow(config)
                     log.info("eventer is running", state=state.path, listen=f"{host}:{port}", head=journal.head)
                     if self._ready is not None:
@@ -129,11 +141,27 @@ class Daemon:
                     await end(reload)
                     await self._sources.stop()
                     await self._sinks.stop(deadline - asyncio.get_running_loop().time())
+                    await end(*mirroring)
+                    if mirror is not None:
+                        await mirror.finish()
                     await end(house, damage)
                 pending = {name: journal.head - reader.cursor for name, reader in journal.readers.items()}
                 log.info("stopped", pending=pending)
             finally:
                 await journal.close()
+
+    def _config(self) -> Config:
+        """Return what runs."""
+        return self.reload.config
+
+    def _routes(self, view: View) -> list[web.AbstractRouteDef]:
+        """What commands may ask for."""
+        return [
+            *routes(view),
+            *letters.routes(view),
+            *replay.routes(view, self._config),
+            *trace.routes(view),
+        ]
 
     async def _follow(self, config: Config) -> None:
         """Bring what runs in line with a configuration; see `Sinks.follow` and `Sources.follow` for what it raises."""

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import math
-from collections.abc import Coroutine, Iterable, Iterator
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
 
 import msgspec
 import structlog
 
+from eventer.app.reading import Reading
 from eventer.app.tasks import end
 from eventer.clock import Backoff, Clock
-from eventer.config.sources import Source, Start
-from eventer.config.types import Config, FilterRule
+from eventer.config.sources import Source
+from eventer.config.types import Config
 from eventer.control.view import View
 from eventer.errors import JournalError, SourceError
-from eventer.intake import Intake
-from eventer.journal import Journal, StreamKey
-from eventer.journal.files import set_aside
+from eventer.journal import Journal
 from eventer.journal.records import ClusterRecord
 from eventer.source.kube import Cluster, identify
-from eventer.source.settings import StreamSettings
-from eventer.source.watch import Stream
 
 __all__ = ["Sources"]
 
-FLUSH_WITHIN: Final = 5.0
-"""Seconds for storing what was read last; what is not stored is read again at the next start."""
-
 log = structlog.get_logger()
+
+
+class _Running(msgspec.Struct, eq=False):
+    source: Source
+    task: asyncio.Task[None]
+    reading: Reading | None = None
+    """None while it is not known which cluster it is."""
 
 
 class Sources:
@@ -50,10 +46,8 @@ class Sources:
         self._clock = clock
         self._group = group
         self._directory = directory
-        self._running: list[tuple[Source, asyncio.Task[None]]] = []
-        self._intakes: set[Intake] = set()
-        self._rules: list[FilterRule] = []
-        self._sources: list[Source] = []
+        self._running: list[_Running] = []
+        self._config: Config
         self._naming = asyncio.Lock()
 
     async def follow(self, config: Config) -> None:
@@ -64,64 +58,47 @@ class Sources:
         Raises:
             JournalError: what a source read last is not stored yet; some of it may be done.
         """
-        self._rules = config.filter
-        for intake in self._intakes:
-            intake.use(config.filter)
-        ended = [task for source, task in self._running if source not in config.sources]
+        self._config = config
+        for each in self._running:
+            if each.reading is not None:
+                each.reading.use(config.filter, config.redact)
+        ended = [each for each in self._running if each.source not in config.sources]
         if ended:
-            await end(*ended)
+            await end(*(each.task for each in ended))
             await self._journal.drained()  # what comes next under the same key goes on from the record of the last
-        self._running = [each for each in self._running if each[1] not in ended]
-        known = [source for source, _ in self._running]
-        self._view.expected_streams = sum(len(source.kubernetes.namespaces) or 1 for source in config.sources)
-        self._sources = config.sources
+        self._running = [each for each in self._running if each not in ended]
+        known = [each.source for each in self._running]
         for source in config.sources:
             if source not in known:
                 task = self._group.create_task(self._read(source), name=f"source {source.cluster}")
-                self._running.append((source, task))
+                self._running.append(_Running(source, task))
+        self._count()
 
     async def stop(self) -> None:
         """End all reading. What was read last is stored."""
-        await end(*(task for _, task in self._running))
+        await end(*(each.task for each in self._running))
 
     async def _read(self, source: Source) -> None:
-        """Connect to one cluster, learn which it is, and stream its scopes until cancelled."""
+        """Connect to one cluster, learn which it is, and read it until cancelled."""
         settings = source.kubernetes
         client = await Cluster.connect(settings.kubeconfig, settings.context)
         try:
             name = await self._identify(source, client)
-            streams: list[Stream] = []
-            intakes: list[Intake] = []
-            scopes: list[str | None] = [*settings.namespaces] or [None]
-            for namespace in scopes:
-                key = _key(name, namespace, settings.field_selector)
-                intakes.append(Intake(self._journal, key, self._rules, self._clock))
-                streams.append(self._stream(source, client, name, namespace, intakes[-1]))
-            with self._shown(intakes, streams):
-                async with asyncio.TaskGroup() as group:
-                    appenders = [group.create_task(intake.run(), name=f"intake {intake.key}") for intake in intakes]
-                    try:
-                        await _all(stream.run() for stream in streams)
-                    finally:
-                        with contextlib.suppress(JournalError, TimeoutError):  # what is not stored will be read again
-                            async with asyncio.timeout(FLUSH_WITHIN):
-                                await asyncio.gather(*(intake.flush() for intake in intakes), return_exceptions=True)
-                        for appender in appenders:
-                            appender.cancel()
+            parts = (self._journal, self._view, self._clock, self._directory)
+            reading = Reading(source, client, name, *parts, self._count)
+            reading.use(self._config.filter, self._config.redact)
+            next(each for each in self._running if each.source == source).reading = reading
+            self._count()
+            await reading.run()
         finally:
             await client.close()
 
-    @contextlib.contextmanager
-    def _shown(self, intakes: list[Intake], streams: list[Stream]) -> Iterator[None]:
-        self._intakes.update(intakes)
-        for intake, stream in zip(intakes, streams, strict=True):
-            self._view.streams[intake.key] = stream
-        try:
-            yield
-        finally:
-            self._intakes.difference_update(intakes)
-            for intake in intakes:
-                self._view.streams.pop(intake.key, None)
+    def _count(self) -> None:
+        """Note how many streams there should be; of a cluster that is not known yet, what its source names."""
+        self._view.expected_streams = sum(
+            each.reading.expected if each.reading is not None else len(each.source.kubernetes.namespaces) or 1
+            for each in self._running
+        )
 
     async def _identify(self, source: Source, client: Cluster) -> str:
         """Return the cluster's name; note in the journal whether it is still the one it was."""
@@ -166,7 +143,7 @@ class Sources:
             record = self._journal.cluster(other.cluster or "")
             return uid is not None and record is not None and record.uid == uid
 
-        sources = self._sources
+        sources = self._config.sources
         for other in sources[: sources.index(source)] if has_it(source) else sources:
             if other != source and has_it(other) and source.kubernetes.overlaps(other.kubernetes):
                 return (
@@ -185,35 +162,3 @@ class Sources:
             if known.uid:
                 log.warning("another cluster under this name, all of it is exported", cluster=name)
             await self._journal.set_cluster(name, msgspec.structs.replace(known, uid=uid, epoch=epoch))
-
-    def _stream(self, source: Source, client: Cluster, name: str, namespace: str | None, intake: Intake) -> Stream:
-        settings = source.kubernetes
-        start = settings.start
-        if set_aside(self._directory) is not None:
-            start = Start(math.inf)  # what the damaged journal may have held is not "the past"
-        return Stream(
-            cluster=client,
-            cluster_name=name,
-            labels=source.labels,
-            namespace=namespace,
-            api=settings.api,
-            selector=settings.field_selector or "",
-            target=intake,
-            clock=self._clock,
-            settings=StreamSettings(
-                start="all" if math.isinf(start) else timedelta(seconds=start) if start else "now",
-                event_ttl=settings.event_ttl,
-                audit_every=settings.audit,
-            ),
-        )
-
-
-def _key(cluster: str, namespace: str | None, selector: str | None) -> StreamKey:
-    scope = "events" if namespace is None else f"events/{namespace}"
-    return StreamKey(cluster, f"{scope}?{selector}" if selector else scope)
-
-
-async def _all(runs: Iterable[Coroutine[Any, Any, None]]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for run_ in runs:
-            group.create_task(run_)

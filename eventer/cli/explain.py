@@ -9,23 +9,26 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
-from eventer.cli import EX_CONFIG, add_command, add_config_option
+from eventer.cli import EX_CONFIG, add_command
 from eventer.cli.colour import BOLD, DIM, GREEN, RED, YELLOW, Paint, painter, wants_colour
+from eventer.cli.daemon import DaemonError, add_state_options
+from eventer.cli.feed import from_files
 from eventer.cli.reasons import Place, as_json, headline, reason, rule_line
+from eventer.cli.traced import became, traced
 from eventer.config.load import Examined, examine
 from eventer.config.route import Answer, Route, route
 from eventer.config.samples import Sample, to_event
 from eventer.config.types import Config
 from eventer.config.words import similar
-from eventer.errors import EventerError
+from eventer.control.report import Traced
 from eventer.event import Event
 from eventer.match import FIELDS
+from eventer.source.replay import Home, NotReadableError
 from eventer.text import escape
 
 __all__ = ["add_parser", "main", "render"]
@@ -33,17 +36,19 @@ __all__ = ["add_parser", "main", "render"]
 _TEXT: Final = """\
 Says where an event goes: what each rule of the filter and of each sink's match says of it, and why.
 FILE holds events as JSON: Kubernetes Events as kubectl prints them (also lists of them), or Eventer's
-own, one a line. Nothing is sent, and no cluster is asked.
+own, one a line. With --uid the running daemon is asked for what it holds of an Event, and what became of
+that at each sink. Nothing is sent, and no cluster is asked.
 """
 _EXAMPLES: Final = (
     "eventer explain -c eventer.yaml --sample reason=BackOff,type=Warning,namespace=shop",
     "kubectl get event web-0.17f3a -o json | eventer explain -c eventer.yaml -",
     "tail -n 1 events.jsonl | eventer explain -c eventer.yaml - --output json",
+    "eventer explain --uid 0f1c9b66-5d6e-4c1f-9a53-0e6f0c7f2a51",
 )
 _NEXT: Final = re.compile(r",(?=[A-Za-z_]+(?:\.[^=,]*)?=)")
 """The comma between two fields of a sample; one within a text is not followed by a name and `=`."""
-_MOST: Final = 64 << 20
-"""Bytes of events read: about 100,000 of them."""
+_MOST: Final = 100_000
+"""Events that are explained at once."""
 
 
 class _WrongInputError(Exception):
@@ -59,7 +64,10 @@ def add_parser(subparsers: Any) -> None:
         "--sample", metavar="FIELD=TEXT,...", help=f"an event by its fields: {', '.join(FIELDS[:-1])}, labels.NAME"
     )
     parser.add_argument("--cluster", metavar="NAME", help="cluster of a Kubernetes Event (default: the first source)")
-    add_config_option(parser)
+    parser.add_argument(
+        "--uid", metavar="UID", help="an Event that the running daemon holds, by its uid or that of its object"
+    )
+    add_state_options(parser)
     parser.add_argument("--output", choices=["text", "json"], default="text", help="for people, or for programs")
 
 
@@ -69,27 +77,42 @@ def main(args: argparse.Namespace) -> int:
     Returns:
         0; 1 if there is none; 2 for wrong usage; 78 if the configuration has faults.
     """
-    if (args.sample is None) == (args.events is None):
-        print("eventer explain: name a FILE, or - for standard input, or give --sample", file=sys.stderr)
+    if [args.sample, args.events, args.uid].count(None) != 2:
+        print("eventer explain: name one of FILE, - for standard input, --sample and --uid", file=sys.stderr)
         return 2
     examined = examine(args.config, os.environ)
     if examined.config is None:
         file = escape(str(args.config))
         print(f"eventer explain: {file} has faults; eventer check -c {file} names them", file=sys.stderr)
         return EX_CONFIG
+    config = examined.config
+    found: list[tuple[Event, Traced | None]]
     try:
-        events = list(_events(args, examined.config))
-    except _WrongInputError as error:
+        found = [*traced(args)] if args.uid is not None else [(event, None) for event in _events(args, config)]
+    except (_WrongInputError, DaemonError) as error:
         print(f"eventer explain: {error}", file=sys.stderr)
         return 2 if args.sample is not None else 1
-    config = examined.config
-    routes = [(event, route(config.filter, config.sinks, event)) for event in events]
+    if not found:
+        print(
+            f"eventer explain: the journal holds no event of {escape(args.uid)} any more (state.keep); give it as JSON",
+            file=sys.stderr,
+        )
+        return 1
+    routes = [(event, route(config.filter, config.sinks, event), where) for event, where in found]
     if args.output == "json":
-        answer = {"file": str(args.config), "events": [as_json(event, way, examined.line) for event, way in routes]}
+        events = [
+            as_json(event, way, examined.line) | ({} if where is None else {"sinks_now": where.sinks})
+            for event, way, where in routes
+        ]
+        answer = {"file": str(args.config), "events": events}
         print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
     else:
         paint = painter(colour=wants_colour(sys.stdout))
-        print("\n\n".join(render(event, way, examined, paint) for event, way in routes))
+        texts = [
+            "\n".join([render(event, way, examined, paint), *([] if where is None else became(where, way, paint))])
+            for event, way, where in routes
+        ]
+        print("\n\n".join(texts))
     return 0
 
 
@@ -142,12 +165,19 @@ def _events(args: argparse.Namespace, config: Config) -> Iterator[Event]:
     if args.cluster is not None and None not in names and args.cluster not in names:
         raise _WrongInputError(f"no source has the name {args.cluster}; name one of {', '.join(map(str, names))}")
     home = to_event(Sample(cluster=args.cluster), config.sources)
-    found = False
-    for value in _values(args.events):
-        for item in _unwrap(value):
-            found = True
-            yield _event(item, home)
-    if not found:
+    number = 0
+    try:
+        for event, why, _ in from_files([args.events], Home(home.cluster, home.labels)):
+            if why:
+                raise _WrongInputError(why)
+            if event is not None:
+                number += 1
+                yield event
+            if number > _MOST:
+                raise _WrongInputError(f"the input has more than {_MOST:,} events; give those that you ask about")
+    except NotReadableError as error:
+        raise _WrongInputError(str(error)) from None
+    if not number:
         raise _WrongInputError("there is no event in the input; give one as JSON")
 
 
@@ -175,82 +205,3 @@ def _sample(text: str) -> Sample:
         return msgspec.convert(values, Sample)
     except msgspec.ValidationError:
         raise _WrongInputError("--sample: origin is event, node or eventer") from None
-
-
-def _values(name: str) -> list[Any]:
-    """Read JSON: one value, or one a line.
-
-    Raises:
-        _WrongInputError: the file cannot be read, or is no JSON.
-    """
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(_MOST + 1)
-        else:
-            with Path(name).open("rb") as file:
-                data = file.read(_MOST + 1)
-    except OSError as error:
-        raise _WrongInputError(f"{escape(name)} cannot be read: {error.strerror}") from None
-    if len(data) > _MOST:
-        raise _WrongInputError("the input is larger than 64 MiB; give the events that you ask about")
-    try:
-        return [msgspec.json.decode(data)]
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        pass
-    values: list[Any] = []
-    for number, line in enumerate(data.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            values.append(msgspec.json.decode(line))
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise _WrongInputError(
-                f"line {number} is no JSON; give events as JSON, such as kubectl prints with -o json"
-            ) from None
-    return values
-
-
-def _unwrap(value: Any) -> Sequence[Any]:
-    """Take events out of a list, or out of a line of a watch."""
-    if isinstance(value, list):
-        return value
-    if isinstance(value, dict) and isinstance(value.get("items"), list):
-        return list(value["items"])
-    if isinstance(value, dict) and isinstance(value.get("object"), dict):
-        return [value["object"]]
-    return [value]
-
-
-def _event(value: Any, home: Event) -> Event:
-    """Read one event, of Kubernetes or of Eventer.
-
-    Args:
-        value: as JSON gives it.
-        home: has the cluster and the labels of Kubernetes Events.
-
-    Raises:
-        _WrongInputError: it is neither.
-    """
-    if not isinstance(value, dict):
-        raise _WrongInputError("what was given is JSON, but no event; give an object or a list of them")
-    if "entity" in value or not (value.get("kind") == "Event" or "involvedObject" in value or "regarding" in value):
-        try:
-            return msgspec.convert(value, Event)
-        except msgspec.ValidationError as error:
-            message = "this is neither a Kubernetes Event (which has involvedObject or regarding) nor one of Eventer's"
-            raise _WrongInputError(f"{message}: {escape(str(error))}") from None
-    # Not at the top: a sample needs none of it.
-    from eventer.source.wire import Decoder
-
-    newer = "regarding" in value or str(value.get("apiVersion", "")).startswith("events.k8s.io/")
-    decoder = Decoder("events" if newer else "core", home.cluster, 0, home.labels)
-    try:
-        arrivals = decoder.items([msgspec.Raw(msgspec.json.encode(value))])
-    except EventerError as error:
-        raise _WrongInputError(str(error)) from None
-    if not arrivals.events:
-        raise _WrongInputError(
-            "this object cannot be read as an Event, and would be kept as a dead letter; "
-            "it needs metadata with uid and resourceVersion, and a time"
-        )
-    return arrivals.events[0]

@@ -14,10 +14,11 @@ import msgspec
 from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from eventer.config.document import Path, dotted
+from eventer.config.place import StatePath
 from eventer.config.reach import ORIGINS, TYPES, Covering, Origins, apart, could_be_own, covers
 from eventer.config.reading import Reading, Record
 from eventer.config.sources import Kubernetes, Source
-from eventer.config.types import FilterRule
+from eventer.config.types import FilterRule, State
 from eventer.config.variables import has_variable
 from eventer.config.words import one_of, similar
 from eventer.errors import Fault
@@ -59,6 +60,7 @@ class _Doubts:
         self._sources = [record for record in reading.records if record.cls is Source]
         self._filters = [record for record in reading.records if record.cls is FilterRule]
         self._sinks = [record for record in reading.records if issubclass(record.cls, SinkConfig)]
+        self._states = [record for record in reading.records if record.cls is State]
         self._origins = [origins for origins in map(_origins, self._sources) if origins is not None]
         self._whole = bool(self._sources) and len(self._origins) == len(self._sources)
 
@@ -91,6 +93,11 @@ class _Doubts:
                 if any("drops" in str(reason) for reason in reasons):
                     remedy = "put a keep rule before the one that drops, or remove the sink"
                 yield self._fault(record, ("match",), message, remedy)
+
+        for record in self._states:
+            path = record.values.get("path")
+            if isinstance(path, StatePath) and path.memory:
+                yield self._fault(record, ("path",), *_in_memory(mirrored=bool(record.values.get("mirror"))))
 
     # -- values ----------------------------------------------------------------------------------
 
@@ -176,6 +183,15 @@ class _Doubts:
     def _fault(self, record: Record, path: Path, message: str, remedy: str) -> Fault:
         node: Node = self._document.locate(record.node, path)
         return self._document.fault(node, (*record.path, *path), message, remedy)
+
+
+def _in_memory(*, mirrored: bool) -> tuple[str, str]:
+    lost = "the journal is in memory: when the pod goes, "
+    if mirrored:
+        lost += "dead letters are lost, and what waits for a sink as far as the cluster does not hold it any more"
+        return lost, "mount a volume and write its path to keep them"
+    lost += "what waits for sinks is lost, and what the cluster still holds is exported again"
+    return lost, "mount a volume and write its path, or let state.mirror note what was settled"
 
 
 def _origins(record: Record) -> Origins | None:

@@ -2,6 +2,7 @@
 
     examine   the configuration if there is one, every fault and warning, and the lines they are in
     load      the configuration and its warnings; ConfigError with all faults otherwise
+    state_directory   where the state is, for commands that look at it while the file may be wrong
 
 Nothing is started and no network is used. Only the kinds of sinks that the file names are imported.
 """
@@ -13,16 +14,19 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 import msgspec
+import yaml
 
 from eventer.config.document import Document, Path, dotted, read, syntax_excerpt
 from eventer.config.doubts import doubts
 from eventer.config.leaves import BAD
+from eventer.config.place import StatePath
 from eventer.config.reading import Reading, Record
 from eventer.config.sources import FieldSelector, Kubernetes, Source
-from eventer.config.types import Config
+from eventer.config.types import Config, State
+from eventer.config.variables import fill
 from eventer.errors import ConfigError, Fault
 
-__all__ = ["DEFAULT_PATH", "Examined", "Loaded", "config_path", "examine", "load"]
+__all__ = ["DEFAULT_PATH", "Examined", "Loaded", "config_path", "examine", "load", "state_directory"]
 
 DEFAULT_PATH: Final = "/etc/eventer/eventer.yaml"
 """Where the image and the chart put it."""
@@ -99,6 +103,29 @@ def examine(path: FilePath, environ: Mapping[str, str]) -> Examined:
         excerpt=document.excerpt,
         line=lambda path: document.locate(root, path).start_mark.line + 1,
     )
+
+
+def state_directory(path: FilePath, environ: Mapping[str, str]) -> FilePath:
+    """Return where the state is, by a configuration that may have faults elsewhere: no sink is looked at.
+
+    Args:
+        path: the file; without one, the default holds.
+        environ: variables for `${VAR}`.
+
+    Raises:
+        ConfigError: the file cannot be read as YAML, or the option is not usable.
+    """
+    if not path.exists():
+        return FilePath(State().path)
+    document = Document(str(path), read(path))
+    place = ("state", "path")
+    node = None if document.root is None else document.locate(document.root, place)
+    if not isinstance(node, yaml.ScalarNode):
+        return FilePath(State().path)
+    filled = fill(node.value, environ)
+    if filled.faults:
+        raise ConfigError([document.fault(node, place, *filled.faults[0])])
+    return FilePath(StatePath.parse(filled.text) if filled.text else State().path)
 
 
 def _same_clusters(reading: Reading) -> list[Fault]:

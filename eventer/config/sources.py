@@ -12,7 +12,7 @@ from msgspec import Meta
 from eventer.config.refuse import positive, refusal
 from eventer.values import Duration
 
-__all__ = ["SELECTABLE", "FieldSelector", "Kubernetes", "Namespace", "Source", "Start"]
+__all__ = ["SELECTABLE", "FieldSelector", "Kubernetes", "LabelSelector", "Namespace", "Source", "Start"]
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """RFC 1123 label, which is what Kubernetes allows as the name of a namespace."""
@@ -98,6 +98,37 @@ class FieldSelector(str):
         return not self.fields <= {"metadata.name", "metadata.namespace"}
 
 
+class LabelSelector(str):
+    """Which namespaces are meant, in the words of `kubectl get namespaces -l`."""
+
+    EXPECTED: ClassVar[str] = "a label selector such as team=shop"
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a selector: `name=value`, `name!=value`, `name in (a,b)`, `name notin (a,b)`, `name` or `!name`.
+
+        Several with commas must all hold
+        (https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors).
+
+        Raises:
+            ValueError: it is none.
+        """
+        terms = re.split(r",(?![^(]*\))", text)
+        for term in terms:
+            if not _LABEL_TERM.fullmatch(term.strip()):
+                raise ValueError(
+                    f"{term.strip()!r} is no term of a label selector; write for example team=shop, env!=test or "
+                    "'env in (prod,stage)'"
+                )
+        return cls(",".join(term.strip() for term in terms))
+
+
+_KEY: Final = r"([A-Za-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_VALUE: Final = r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?"
+_LABEL_TERM: Final = re.compile(
+    rf"!?{_KEY}|{_KEY}\s*(=|==|!=)\s*{_VALUE}|{_KEY}\s+(in|notin)\s+\(\s*{_VALUE}(\s*,\s*{_VALUE})*\s*\)"
+)
 _TERM: Final = re.compile(r"([A-Za-z.]+)(!=|==?)((?:[^\\,=]|\\[\\,=])*)")
 _TERMS: Final = "type=Warning or metadata.namespace!=noisy"
 _SUBJECT: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
@@ -124,6 +155,10 @@ class Kubernetes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Read these namespaces only, each with a stream of its own: for clusters where Eventer may not
     read all of them. Empty: all, with one stream. To leave some out, use `filter`, or `field_selector`
     where reading them is too much already."""
+    namespace_selector: Annotated[LabelSelector | None, Meta(examples=["team=shop,env!=test"])] = None
+    """Read the namespaces with these labels only, in the words of `kubectl get namespaces -l`; each has a
+    stream of its own. Looked at every 30s: a namespace that gets the labels is read from then on with all
+    that it still holds, one that loses them no longer. Needs the right to list namespaces."""
     field_selector: Annotated[FieldSelector | None, Meta(examples=["metadata.namespace!=noisy"])] = None
     """Ask the API server for these Events only, in the words of `kubectl --field-selector`; terms with
     commas between them must all hold. Left out: all, which is best as long as it is not too much. What
@@ -150,6 +185,10 @@ class Kubernetes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         for namespace in self.namespaces:
             if self.namespaces.count(namespace) > 1:
                 raise refusal("namespaces", f"the namespace {namespace} is named twice", "name it once")
+        if self.namespaces and self.namespace_selector is not None:
+            raise refusal(
+                "namespace_selector", "namespaces are chosen by name and by label at once", "leave one of the two out"
+            )
         unknown = self.field_selector.fields - SELECTABLE[self.api] if self.field_selector else frozenset()
         if unknown:
             known = ", ".join(sorted(SELECTABLE[self.api]))
@@ -158,9 +197,13 @@ class Kubernetes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         positive(self, "event_ttl", "audit")
 
     def overlaps(self, other: Kubernetes) -> bool:
-        """Whether both would show the same Events if they read the same cluster, by namespaces."""
-        mine, theirs = set(self.namespaces), set(other.namespaces)
-        return not mine or not theirs or bool(mine & theirs)
+        """Whether both would show the same Events if they read the same cluster, by namespaces.
+
+        What labels select is not known here, and they may well be made to share a cluster out.
+        """
+        if any(not each.namespaces and each.namespace_selector is None for each in (self, other)):
+            return True
+        return bool(set(self.namespaces) & set(other.namespaces))
 
 
 class Source(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -14,11 +14,13 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 import msgspec
 from msgspec import Meta
 
+from eventer.config.place import Mirror, StatePath
 from eventer.config.refuse import positive, refusal
 from eventer.config.samples import ConfigTest
 from eventer.config.sources import Source
 from eventer.errors import ConfigError, Fault
 from eventer.match import Rule
+from eventer.redaction import RedactRule
 from eventer.sink import SinkConfig
 from eventer.values import Duration, Size
 
@@ -101,14 +103,26 @@ class FilterRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Where Eventer keeps events until every sink has them."""
 
-    path: Annotated[str, Meta(min_length=1)] = "/var/lib/eventer"
+    path: StatePath = StatePath("/var/lib/eventer")
     """Directory for the journal: a local disk or a block volume. A network file system is refused,
-    because its locks and its fsync cannot be relied on."""
+    because its locks and its fsync cannot be relied on. `memory` is a directory in /dev/shm, or in the
+    system's temporary one: it outlives the process and its container, but not the pod or the machine.
+    What waits for sinks is lost with it, and what the cluster still holds is exported again. A container
+    has 64MiB there as a rule: set `max_size` to 16MiB, or what is full makes reading wait for the sinks."""
+    mirror: Mirror | None = None
+    """Where the journal does not outlive the pod: note in a ConfigMap, every 10s, what each sink has
+    settled. A new pod goes on from there, and repeats only what was settled since the last note. What
+    waited for a sink is read again as far as the cluster still holds it; dead letters are lost. A journal
+    that is there counts more than the ConfigMap."""
     max_size: Size = Size(1 << 30)
     """Most bytes of events that wait for sinks. Beyond it the sink that lags most loses its oldest
     events, counted and named in a gap record; the others lose nothing. 1GiB holds about five million."""
     max_age: Duration = Duration(24 * 3600)
     """How long an event may wait for a sink. Beyond it it counts as expired for that sink."""
+    keep: Duration = Duration(3600)
+    """How long an event stays after it was stored, though every sink has it: so that `eventer replay --since`,
+    `eventer tail --since` and `eventer explain --uid` can look back. `0s` keeps nothing. It takes at most a
+    quarter of `max_size`, and gives way before anything that waits for a sink would have to go."""
     discard: list[str] = []
     """Names of sinks taken out of this file whose waiting events and dead letters may be given up.
     Without it a start is refused while there are any for a sink that is gone."""
@@ -144,6 +158,9 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     filter: list[FilterRule] = []
     """What to leave out before anything is stored. The first rule that matches decides; what no
     rule matches is kept."""
+    redact: list[RedactRule] = []
+    """What to take out of messages before anything is stored, after the filter has looked at them. Messages
+    longer than 4,096 characters, of which Kubernetes allows 1,024, are cut there."""
     sinks: Annotated[dict[str, SinkConfig], Meta(min_length=1)]
     """Destinations, by a name of your choice: it appears in metrics and logs, and the journal knows
     the sink by it. `kind` says which sink it is."""

@@ -92,6 +92,7 @@ class Metrics:
         self._streams(page)
         self._sinks(page)
         self._config(page)
+        self._mirror(page)
         return iter(page)
 
     def _config(self, page: Page) -> None:
@@ -256,6 +257,17 @@ class Metrics:
             if status.last_success is not None:
                 at = clock.now().timestamp() - (clock.monotonic() - status.last_success)
                 page.gauge("eventer_sink_last_success_timestamp_seconds", "Last success.", at, sink=name)
+
+    def _mirror(self, page: Page) -> None:
+        mirror = self._view.mirror
+        if mirror is None:
+            return
+        page.count("eventer_mirror_writes", "Notes of what sinks have settled that were written.", mirror.writes)
+        page.count("eventer_mirror_failures", "Tries to read or write them that failed.", mirror.failures)
+        page.count("eventer_mirror_conflicts", "Times that another Eventer had written there.", mirror.conflicts)
+        if mirror.current is not None:
+            age = self._view.clock.monotonic() - mirror.current
+            page.gauge("eventer_mirror_age_seconds", "How long ago the notes held all there was to hold.", age)
 
 
 def _remembered(journal: Journal) -> Books:

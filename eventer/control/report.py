@@ -9,7 +9,7 @@ from eventer.event import Outcome
 from eventer.journal.books import Books
 from eventer.version import version
 
-__all__ = ["ConfigReport", "JournalReport", "SinkReport", "Status", "StreamReport", "of_books"]
+__all__ = ["ConfigReport", "JournalReport", "SinkReport", "Status", "StreamReport", "Traced", "of_books"]
 
 
 class ConfigReport(msgspec.Struct, kw_only=True):
@@ -50,6 +50,8 @@ class StreamReport(msgspec.Struct, kw_only=True):
     seen: int = 0
     filtered: int = 0
     appended: int = 0
+    dead: int = 0
+    """Lines that are no event and are kept."""
 
 
 class SinkReport(msgspec.Struct, kw_only=True):
@@ -91,6 +93,17 @@ class JournalReport(msgspec.Struct, kw_only=True):
     """Damaged databases set aside since the start."""
 
 
+class Traced(msgspec.Struct, kw_only=True):
+    """One occurrence that the journal holds, and where it is."""
+
+    offset: int
+    at: float | None
+    """When it was appended, seconds since 1970; None where only letters of it are left."""
+    event: msgspec.Raw
+    sinks: dict[str, str]
+    """Sink to what became of it there, in words; `waits` or `passed` where it is in no letter."""
+
+
 class Status(msgspec.Struct, kw_only=True):
     """All of it, at one moment."""
 
@@ -107,6 +120,8 @@ class Status(msgspec.Struct, kw_only=True):
     journal: JournalReport
     streams: list[StreamReport] = []
     sinks: list[SinkReport] = []
+    mirror: str | None = None
+    """Why the mirror is not written, in words; empty while it is, None where there is none."""
 
 
 def of_books(books: Books, directory: str, now: float) -> Status:
@@ -128,6 +143,7 @@ def of_books(books: Books, directory: str, now: float) -> Status:
             seen=record.seen,
             filtered=record.filtered,
             appended=record.appended,
+            dead=books.letters.get((f"intake:{key.cluster}/{key.scope}", Outcome.DEAD), 0),
         )
         for key, record in sorted(books.streams.items())
         if key.cluster

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final
 
 from aiohttp import web
@@ -49,18 +50,19 @@ def routes(view: View) -> list[web.AbstractRouteDef]:
             cursor = await journal.offset_at(since)
         answer = web.StreamResponse(headers={"Content-Type": "application/jsonl"})
         await answer.prepare(request)
-        while end is None or cursor < end:
-            if cursor >= journal.head:
-                try:
-                    async with asyncio.timeout(SIGN):
-                        await journal.grown(cursor)
-                except TimeoutError:
-                    await answer.write(b"\n")
-                continue
-            piece = await journal.read(cursor, AT_ONCE, SIZE)
-            cursor = piece.end
-            if piece.lines:
-                await answer.write(b"\n".join(piece.lines) + b"\n")
+        with contextlib.suppress(ConnectionResetError):  # whoever asked has seen enough
+            while end is None or cursor < end:
+                if cursor >= journal.head:
+                    try:
+                        async with asyncio.timeout(SIGN):
+                            await journal.grown(cursor)
+                    except TimeoutError:
+                        await answer.write(b"\n")
+                    continue
+                piece = await journal.read(cursor, AT_ONCE, SIZE)
+                cursor = piece.end
+                if piece.lines:
+                    await answer.write(b"\n".join(piece.lines) + b"\n")
         return answer
 
     return [

@@ -89,6 +89,11 @@ async def _in_words(request: web.Request, handler: _Handler) -> web.StreamRespon
         answer = reply({"error": str(error)}, status=409)
     except web.HTTPException as error:
         answer = reply({"error": error.text or error.reason}, status=error.status)
+    except Exception as error:
+        if request.transport is None or request.transport.is_closing():
+            raise  # who asked has gone away
+        log.error("unexpected error in an answer to a command; this is a bug", asked=request.path, exc_info=error)  # noqa: TRY400
+        answer = reply({"error": f"The daemon failed over it ({type(error).__name__}); its log says more."}, status=500)
     return answer
 
 

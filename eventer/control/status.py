@@ -25,7 +25,7 @@ async def status(view: View) -> Status:
     """
     now = view.clock.now().timestamp()
     journal = view.journal
-    books = of_books(await journal.books(), view.state.path, now)
+    books = of_books(await journal.books(), str(view.state.path), now)
     streams = {StreamKey(stream.cluster, stream.scope): stream for stream in books.streams}
     sinks = {sink.name: sink for sink in books.sinks}
     return Status(
@@ -37,16 +37,17 @@ async def status(view: View) -> Status:
         not_ready=view.not_ready(),
         config=view.config,
         journal=JournalReport(
-            directory=view.state.path,
+            directory=str(view.state.path),
             head=books.journal.head,
             used=journal.used,
             backlog=journal.backlog,
-            max_size=view.state.max_size,
+            max_size=int(view.state.max_size),
             trouble=journal.trouble,
             damaged=view.quarantines,
         ),
         streams=[_stream(view, key, streams.get(key)) for key in sorted(view.streams)],
         sinks=[_sink(view, name, sinks.get(name)) for name in view.runners],
+        mirror=None if view.mirror is None else view.mirror.error,
     )
 
 

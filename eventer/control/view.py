@@ -12,6 +12,7 @@ from eventer.config.types import State
 from eventer.control.report import ConfigReport
 from eventer.delivery.runner import Health, Runner
 from eventer.journal import Journal, StreamKey
+from eventer.mirror import MirrorStatus
 from eventer.source.watch import Stream
 
 __all__ = ["View"]
@@ -39,6 +40,7 @@ class View(msgspec.Struct, kw_only=True):
     waiting: dict[str, str] = {}
     """Clusters that cannot be reached or identified yet, and why, in words."""
     quarantines: int = 0
+    mirror: MirrorStatus | None = None
     stopping: bool = False
 
     def live(self) -> bool:
@@ -53,6 +55,8 @@ class View(msgspec.Struct, kw_only=True):
         reasons = [f"cluster {name}: {why}" for name, why in self.waiting.items()]
         if self.stopping:
             reasons.append("stopping")
+        if self.mirror is not None and self.mirror.resuming:
+            reasons.append(f"the mirror is read first. {self.mirror.error}".rstrip())
         for key, stream in self.streams.items():
             if stream.status.blocked:
                 reasons.append(f"{key.cluster} {key.scope}: {stream.status.blocked}")
@@ -85,6 +89,7 @@ class View(msgspec.Struct, kw_only=True):
             and not self.journal.trouble
             and all(runner.status.health in {Health.OK, Health.OPENING} for runner in self.runners.values())
             and all(stream.status.connected for stream in self.streams.values())
+            and not (self.mirror is not None and self.mirror.error)
         )
         return {
             "status": "ok" if well else "degraded",
@@ -92,4 +97,4 @@ class View(msgspec.Struct, kw_only=True):
             "streams": streams,
             "sinks": sinks,
             "journal": {"head": self.journal.head, "bytes": self.journal.used, "trouble": self.journal.trouble},
-        }
+        } | ({"mirror": {"error": self.mirror.error}} if self.mirror is not None else {})

@@ -9,7 +9,6 @@ meanwhile overtaken our position, which no comparison of versions shows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import msgspec
 
@@ -17,14 +16,12 @@ from eventer.clock import Clock
 from eventer.errors import Gone
 from eventer.event import Arrivals
 from eventer.source.kube import Cluster
+from eventer.source.namespaces import METADATA_ONLY
 from eventer.source.port import Target
 from eventer.source.settings import StreamSettings
 from eventer.source.wire import Decoder
 
 __all__ = ["Audit", "Findings"]
-
-METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-"""https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables"""
 
 
 class Findings(msgspec.Struct, kw_only=True):

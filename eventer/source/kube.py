@@ -13,18 +13,18 @@ import asyncio
 import logging
 import os
 import re
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import aiohttp
 import msgspec
 
 from eventer.errors import Broken, ConfigError, Fault, Refused, SourceError
 from eventer.source.answers import date_of, failure_of, words
+from eventer.source.keepalive import harden
 from eventer.source.wire import uid_of
 
 __all__ = ["Answer", "Cluster", "Oversized", "Reads", "Stalled", "identify"]
@@ -38,11 +38,9 @@ HEADERS: Final = 30.0
 LOAD: Final = 30.0
 """Seconds for loading the configuration: an exec plugin may ask its cloud for a token."""
 _ERROR_BODY: Final = 64 << 10
+_JSON: Final = "application/json"
 _PLUGIN: Final = re.compile(r"exec: process returned (-?\d+)")
 """How kubernetes_asyncio says that an exec plugin failed."""
-_KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 60_000))
-"""A half-open connection is noticed after 30 + 3 * 10 s of silence, or 60 s after data went
-unacknowledged (https://man7.org/linux/man-pages/man7/tcp.7.html). The last one is in milliseconds."""
 
 
 class Stalled(Broken):
@@ -88,6 +86,14 @@ class Reads:
     def close(self) -> None:
         """Close the socket, so that a `read` under way ends at once."""
         self._response.close()
+
+
+class _Call(NamedTuple):
+    method: str
+    path: str
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: object = None
 
 
 class _Session:
@@ -181,8 +187,26 @@ class Cluster:
             Stalled: no complete answer within the deadline.
             Broken: no connection, or one that broke.
         """
+        return await self._whole(_Call("GET", path, params or {}, {"Accept": accept or _JSON}), deadline)
+
+    async def patch(self, path: str, change: Mapping[str, Any], *, deadline: float = 30.0) -> Answer:
+        """Change one object by a JSON merge patch (RFC 7396), which leaves out what stays as it is.
+
+        Args:
+            path: absolute path.
+            change: the patch. If it has `metadata.resourceVersion`, an object with another one is left alone (409).
+            deadline: seconds for everything.
+
+        Raises:
+            Gone, Refused: the server said so; nothing was changed.
+            Stalled, Broken: as `get`; whether the object was changed is not known.
+        """
+        headers = {"Accept": _JSON, "Content-Type": "application/merge-patch+json"}
+        return await self._whole(_Call("PATCH", path, {}, headers, change), deadline)
+
+    async def _whole(self, call: _Call, deadline: float) -> Answer:
         try:
-            async with asyncio.timeout(deadline), self._request(path, params or {}, accept, deadline) as response:
+            async with asyncio.timeout(deadline), self._request(call, deadline) as response:
                 return Answer(await _read_body(response), date_of(response.headers))
         except TimeoutError:
             raise Stalled(f"No complete answer within {deadline:.0f} s.") from None
@@ -201,38 +225,35 @@ class Cluster:
         Raises:
             Gone, Refused, Stalled, Broken: as `get`.
         """
-        async with self._request(path, params, None, min(HEADERS, idle)) as response:
-            _harden(response)
+        async with self._request(_Call("GET", path, params, {"Accept": _JSON}), min(HEADERS, idle)) as response:
+            harden(response)
             yield Reads(response, idle)
 
     @asynccontextmanager
-    async def _request(
-        self, path: str, params: Mapping[str, str], accept: str | None, deadline: float
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a GET and yield its answer, unread. A 401 or a TLS error reloads the configuration once."""
+    async def _request(self, call: _Call, deadline: float) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request and yield its answer, unread. A 401 or a TLS error reloads the configuration once."""
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(self._session or await self._reload(None))
             try:
-                response = await self._send(session, path, params, accept, deadline)
+                response = await self._send(session, call, deadline)
             except _AgainError:
                 session = await stack.enter_async_context(await self._reload(session))
                 try:
-                    response = await self._send(session, path, params, accept, deadline)
+                    response = await self._send(session, call, deadline)
                 except _AgainError as again:
                     raise again.error from None
             stack.callback(response.close)
             yield response
 
-    async def _send(
-        self, session: _Session, path: str, params: Mapping[str, str], accept: str | None, deadline: float
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, session: _Session, call: _Call, deadline: float) -> aiohttp.ClientResponse:
         try:
             async with asyncio.timeout(deadline):
                 response: aiohttp.ClientResponse = await session.api.call_api(
-                    path,
-                    "GET",
-                    query_params=list(params.items()),
-                    header_params={"Accept": accept or "application/json"},
+                    call.path,
+                    call.method,
+                    query_params=list(call.params.items()),
+                    header_params=dict(call.headers),
+                    body=call.body,
                     auth_settings=["BearerToken"],
                     _preload_content=False,
                     _request_timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),
@@ -374,16 +395,3 @@ async def _failure(response: aiohttp.ClientResponse) -> SourceError:
             while len(body) < _ERROR_BODY and (part := await response.content.read(_ERROR_BODY - len(body))):
                 body += part
     return failure_of(response.status, response.headers, body)
-
-
-def _harden(response: aiohttp.ClientResponse) -> None:
-    """Let the kernel notice a dead peer under a connection on which we never send."""
-    transport = response.connection.transport if response.connection is not None else None
-    sock = transport.get_extra_info("socket") if transport is not None else None
-    if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE:
-        option = getattr(socket, name, None)  # not every system has all of them
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)

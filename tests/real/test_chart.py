@@ -123,9 +123,11 @@ WHOLE: tuple[dict[str, Any], ...] = ()
 """What the chart reads without any value."""
 SINGLE = ({"cluster": "north", "kubernetes": {"namespaces": ["first", "second"], "api": "events"}},)
 """With rights in two namespaces only."""
+LABELLED = ({"cluster": "north", "kubernetes": {"namespace_selector": "kubernetes.io/metadata.name in (first,second)"}},)
+"""With the right to see which namespaces there are."""
 
 
-@pytest.mark.parametrize("sources", [WHOLE, SINGLE], ids=["cluster", "namespaces"])
+@pytest.mark.parametrize("sources", [WHOLE, SINGLE, LABELLED], ids=["cluster", "namespaces", "labels"])
 async def test_events_flow_with_the_rights_of_the_chart(
     plane: ControlPlane,
     releases: Callable[[str], Release],
@@ -136,7 +138,7 @@ async def test_events_flow_with_the_rights_of_the_chart(
     """Live, and across a restart while things happen."""
     for name in ("first", "second", "third"):
         await plane.namespace(name)
-    release = releases(f"flow-{'single' if sources else 'whole'}")
+    release = releases(f"flow-{'labels' if sources == LABELLED else 'single' if sources else 'whole'}")
     daemon, kubeconfig = make_daemon(daemons, tmp_path)
     notes = await release.install(values_for(daemon, *sources))
     assert "Eventer 0.1.0 is installed as ev-eventer" in notes
@@ -163,6 +165,7 @@ NEEDED = {
     "list": (WHOLE, "", "", "events", "list"),
     "watch": (WHOLE, "", "", "events", "watch"),
     "identity": (WHOLE, "", "", "namespaces", "get"),
+    "choose": (LABELLED, "", "", "namespaces", "list"),
     "list-first": (SINGLE, "first", "events.k8s.io", "events", "list"),
     "watch-first": (SINGLE, "first", "events.k8s.io", "events", "watch"),
     "list-second": (SINGLE, "second", "events.k8s.io", "events", "list"),
@@ -181,14 +184,17 @@ def rights_in(objects: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str,
     )
 
 
-@pytest.mark.parametrize("sources", [WHOLE, SINGLE], ids=["cluster", "namespaces"])
+@pytest.mark.parametrize("sources", [WHOLE, SINGLE, LABELLED], ids=["cluster", "namespaces", "labels"])
 def test_no_right_is_given_that_is_not_shown_to_be_needed(sources: tuple[dict[str, Any], ...]) -> None:
     """Each right of the chart is one that the test below takes away."""
     objects = render({"config": {"sources": list(sources)}} if sources else {})
     roles = [item for item in objects if item["kind"] in {"Role", "ClusterRole"}]
-    assert rights_in(roles) == sorted(right[1:] for right in NEEDED.values() if right[0] == sources)
+    shown = [right[1:] for right in NEEDED.values() if right[0] == sources]
+    # Reading events of the whole cluster is shown to be needed without labels.
+    shown += [NEEDED["list"][1:], NEEDED["watch"][1:]] if sources == LABELLED else []
+    assert rights_in(roles) == sorted(shown)
     names = [rule.get("resourceNames") for role in roles for rule in role["rules"] if "namespaces" in rule["resources"]]
-    assert names == ([] if sources else [["kube-system"]])
+    assert names == ([[None]] if sources == LABELLED else [[]] if sources else [[["kube-system"]]])[0]
 
 
 @pytest.mark.parametrize("missing", NEEDED)
@@ -224,7 +230,9 @@ async def test_without_any_one_right_it_says_which(
         return status == 503 and verb in said and "connecting" not in said and "not listed yet" not in said
 
     await until(refused, f"/readyz to name {verb}")
-    if resource == "namespaces":
+    if resource == "namespaces" and verb == "list":
+        assert 'cannot list resource "namespaces"' in said
+    elif resource == "namespaces":
         assert "kube-system may not be read" in said
         assert "grant `get` on the namespace kube-system" in said
     else:
@@ -237,6 +245,67 @@ async def test_without_any_one_right_it_says_which(
     await plane.api.request("PUT", path, fresh | {"rules": role["rules"]})
     await daemon.ready()
     assert await daemon.term() == 0
+
+
+MIRRORED = {"persistence": {"type": "emptyDir", "mirror": True}}
+MIRROR = {"get": ("watching", "", "configmaps", "get"), "patch": ("watching", "", "configmaps", "patch")}
+"""Rights that the mirror adds, as `rights_in` names them in a rendered chart."""
+
+
+def test_the_mirror_adds_no_right_that_is_not_shown_to_be_needed() -> None:
+    """Each is one that the test below takes away, and holds for one ConfigMap only."""
+    objects = render(MIRRORED)
+    roles = [item for item in objects if item["kind"] in {"Role", "ClusterRole"}]
+    whole = [right[1:] for right in NEEDED.values() if right[0] == WHOLE]
+    assert rights_in(roles) == sorted([*whole, *MIRROR.values()])
+    names = [rule["resourceNames"] for role in roles for rule in role["rules"] if "configmaps" in rule["resources"]]
+    assert names == [["test-eventer-positions"]]
+
+
+@pytest.mark.parametrize("missing", MIRROR)
+async def test_without_any_right_on_the_mirror_it_says_which_and_exports_all_the_same(
+    plane: ControlPlane, releases: Callable[[str], Release], daemons: MakeDaemon, tmp_path: Path, missing: str
+) -> None:
+    """Given back, positions are noted; and an upgrade of the release leaves them where they are."""
+    release = releases(f"mirror-{missing}")
+    kubeconfig = tmp_path / "account.kubeconfig"
+    quick = {"eventer.mirror.mirror:EVERY": 0.5, "eventer.mirror.mirror:WAIT": 2.0}
+    daemon = daemons(sources=[], env={"KUBECONFIG": str(kubeconfig)}, scaled=IMPATIENT | quick)
+    values = values_for(daemon) | MIRRORED
+    await release.install(values)
+    await release.equip(daemon, kubeconfig)
+    path = f"{RBAC}/namespaces/{release.name}/roles/ev-eventer-positions"
+    role = await plane.api.request("GET", path)
+    (rule,) = role["rules"]
+    assert missing in rule["verbs"]
+    less = rule | {"verbs": [verb for verb in rule["verbs"] if verb != missing]}
+    await plane.api.request("PUT", path, role | {"rules": [less]})
+    await plane.namespace(f"mirrored-{missing}")
+    writer = Writer(plane.api, seed=5, namespaces=(f"mirrored-{missing}",))
+
+    await daemon.start()
+    await write(writer, 10)
+    assert (await settled(writer.truth, daemon.sights)).faults() == []
+
+    def told() -> bool:
+        reasons = [str(line.get("reason")) for line in daemon.log() if line["event"].startswith("mirror")]
+        return any(
+            f'cannot {missing} resource "configmaps"' in reason and "Grant the verbs get and patch" in reason
+            for reason in reasons
+        )
+
+    await until(told, f"the log to name {missing}")
+    fresh = await plane.api.request("GET", path)
+    await plane.api.request("PUT", path, fresh | {"rules": [rule]})
+
+    async def noted() -> bool:
+        return "positions.json" in (await release.get("configmaps", name="ev-eventer-positions")).get("data", {})
+
+    await until(noted, "positions in the ConfigMap")
+    assert await daemon.term() == 0
+    kept = (await release.get("configmaps", name="ev-eventer-positions"))["data"]
+    await release.install(values | {"podLabels": {"a": "b"}})
+    assert (await release.get("configmaps", name="ev-eventer-positions"))["data"] == kept
 
 
 async def test_the_pod_passes_pod_security_restricted(plane: ControlPlane, releases: Callable[[str], Release]) -> None:

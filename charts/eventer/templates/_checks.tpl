@@ -30,8 +30,17 @@ The number of replicas is looked at again because whoever skips schemas must not
 {{- end -}}
 {{- end -}}
 
+{{- if and .Values.persistence.mirror (eq .Values.persistence.type "pvc") -}}
+{{- $faults = append $faults "persistence.mirror: a claim keeps the journal already; leave it out, or set persistence.type to emptyDir or memory" -}}
+{{- end -}}
+{{- if dig "state" "mirror" "" $config -}}
+{{- $faults = append $faults "config.state.mirror: the chart writes it; set persistence.mirror: true, and it makes the ConfigMap and the rights as well" -}}
+{{- end -}}
+
 {{- $state := include "eventer.statePath" . -}}
-{{- if or (not (isAbs $state)) (contains "${" $state) (contains ":" $state) (eq $state "/") -}}
+{{- if eq $state "memory" -}}
+{{- $faults = append $faults "config.state.path: the chart mounts what is in memory as well; leave the path out, and set persistence.type: memory" -}}
+{{- else if or (not (isAbs $state)) (contains "${" $state) (contains ":" $state) (eq $state "/") -}}
 {{- $faults = append $faults (printf "config.state.path: %s cannot be where a volume is mounted; write an absolute path without variables" $state) -}}
 {{- end -}}
 {{- range $taken := list "/etc/eventer" "/run/secrets" "/tmp" -}}

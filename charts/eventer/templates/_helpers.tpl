@@ -50,6 +50,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (include "eventer.fullname" .) .Values.persistence.existingClaim -}}
 {{- end -}}
 
+{{/* The ConfigMap in which it is noted what each sink has settled. */}}
+{{- define "eventer.mirrorName" -}}
+{{- printf "%s-positions" (include "eventer.fullname" .) -}}
+{{- end -}}
+
 {{- define "eventer.statePath" -}}
 {{- dig "state" "path" "" .Values.config | default "/var/lib/eventer" | clean -}}
 {{- end -}}
@@ -68,6 +73,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if not $config.sinks -}}
 {{- $_ := set $config "sinks" (dict "stdout" (dict "kind" "stdout")) -}}
 {{- end -}}
+{{- if .Values.persistence.mirror -}}
+{{- $mirror := dict "configmap" (include "eventer.mirrorName" .) "namespace" .Release.Namespace -}}
+{{- $_ := set $config "state" (merge (dict "mirror" $mirror) ($config.state | default dict)) -}}
+{{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
 
@@ -81,12 +90,14 @@ Sources with a kubeconfig or a context bring rights of their own.
 {{- $cluster := list -}}
 {{- $namespaces := dict -}}
 {{- $identity := false -}}
+{{- $choose := false -}}
 {{- $any := false -}}
 {{- range .Values.config.sources -}}
 {{- $kubernetes := .kubernetes | default dict -}}
 {{- if not (or $kubernetes.kubeconfig $kubernetes.context) -}}
 {{- $any = true -}}
 {{- if not .cluster -}}{{- $identity = true -}}{{- end -}}
+{{- if $kubernetes.namespace_selector -}}{{- $choose = true -}}{{- end -}}
 {{- $group := get $groups ($kubernetes.api | default "core") -}}
 {{- range $kubernetes.namespaces -}}
 {{- $_ := set $namespaces . (append (get $namespaces . | default list) $group | uniq) -}}
@@ -95,7 +106,7 @@ Sources with a kubeconfig or a context bring rights of their own.
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- toYaml (dict "cluster" $cluster "namespaces" $namespaces "identity" $identity "any" $any) -}}
+{{- toYaml (dict "cluster" $cluster "namespaces" $namespaces "identity" $identity "choose" $choose "any" $any) -}}
 {{- end -}}
 
 {{/* The rule for events of some API groups. */}}

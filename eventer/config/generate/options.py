@@ -119,7 +119,7 @@ def yaml_value(value: Any) -> str:
         case Enum():
             return yaml_value(value.value)
         case str():
-            return value if _PLAIN.fullmatch(value) and value.lower() not in _WORDS else json.dumps(value)
+            return str(value) if _PLAIN.fullmatch(value) and value.lower() not in _WORDS else json.dumps(value)
         case list() | tuple() | set() | frozenset():
             return f"[{', '.join(yaml_value(item) for item in value)}]"
         case dict():

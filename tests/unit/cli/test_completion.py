@@ -46,6 +46,10 @@ def complete(tmp_path, capsys, *words):
         (["check", "--output", ""], {"text", "json"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
         (["explain", "ev"], {"events.json"}),
+        (["replay", "ev"], {"events.json"}),
+        (["dead-letters", "re"], {"retry"}),
+        (["dead-letters", "drop", "--y"], {"--yes"}),
+        (["dead-letters", "export", "-o", "ev"], {"events.json"}),
         (["check", "-c", "ev"], {"events.json"}),
     ],
 )

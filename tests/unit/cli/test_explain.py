@@ -194,8 +194,8 @@ def test_programs_get_json(explain):
 @pytest.mark.parametrize(
     ("words", "stdin", "code", "told"),
     [
-        ([], b"", 2, "name a FILE, or - for standard input, or give --sample"),
-        (["-", "--sample", "type=x"], b"", 2, "name a FILE, or - for standard input, or give --sample"),
+        ([], b"", 2, "name one of FILE, - for standard input, --sample and --uid"),
+        (["-", "--sample", "type=x"], b"", 2, "name one of FILE, - for standard input, --sample and --uid"),
         (["--sample", "tpye=x"], b"", 2, "--sample: 'tpye' is no field; did you mean type?"),
         (["--sample", "type=x,resaon=y"], b"", 2, "--sample: 'resaon' is no field; did you mean reason?"),
         (["--sample", "hello"], b"", 2, "--sample: 'hello' is no field; write FIELD=TEXT with cluster, "),
@@ -203,7 +203,7 @@ def test_programs_get_json(explain):
         (["/does/not/exist"], b"", 1, "/does/not/exist cannot be read: No such file or directory"),
         (["-"], b"", 1, "there is no event in the input; give one as JSON"),
         (["-"], b"[]", 1, "there is no event in the input; give one as JSON"),
-        (["-"], b"{}\nnope", 1, "line 2 is no JSON; give events as JSON, such as kubectl prints with -o json"),
+        (["-"], json.dumps(CORE).encode() + b"\nnope", 1, "line 2 is no JSON; give events as JSON, such as kubectl prints with -o json"),
         (["-"], b"7", 1, "what was given is JSON, but no event; give an object or a list of them"),
         (["-"], b"{}", 1, "this is neither a Kubernetes Event (which has involvedObject or regarding) nor one of Eventer's"),
         (["-"], b'{"involvedObject": {}}', 1, "this object cannot be read as an Event, and would be kept as a dead letter"),

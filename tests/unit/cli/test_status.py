@@ -123,6 +123,7 @@ def bad_day() -> Status:
         now=10_000.0,
         started=0.0,
         live=False,
+        mirror="configmaps is forbidden.",
         not_ready=["cluster beta: No answer: connection refused."],
         config=ConfigReport(
             file="/etc/eventer/eventer.yaml",
@@ -153,7 +154,7 @@ def test_everything_that_needs_a_look_is_told_the_worst_first() -> None:
                   "a events may not read", "one is blocked"):  # fmt: skip
         assert words in told
     told = " ".join(matter.what for matter in found if matter.severity != BAD)
-    for words in ("server.listen", "b events is not connected", "2 lines", "two does not", "(t)", "5 dead letters"):
+    for words in ("server.listen", "configmaps is forbidden", "b events is not connected", "2 lines", "two does not", "(t)", "5 dead letters"):
         assert words in told
     assert all(matter.remedy for matter in found)
 
