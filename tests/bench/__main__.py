@@ -5,6 +5,7 @@
     python -m tests.bench compare --baseline REV   L1: against another revision; ends with 1 at -10 %
     python -m tests.bench idle --seconds 3600      L4: CPU, memory and requests of doing nothing
     python -m tests.bench start                    Q7: with 1 GiB of backlog
+    python -m tests.bench first                    from the start of the process to the first event delivered
     python -m tests.bench limit                    L5: 128 MiB, dead sinks, a flood
     python -m tests.bench peer --peer PATH         against kubernetes-event-exporter
 
@@ -48,6 +49,7 @@ def main() -> int:
         "compare": lambda bench: compare.compare(bench, args.baseline, n, rounds),
         "idle": lambda bench: load.idle(bench, args.seconds),
         "start": lambda bench: start.start(bench, 1024),
+        "first": lambda bench: start.first(bench, rounds),
         "limit": lambda bench: load.limit(bench, args.backlog),
         "peer": lambda bench: peer.peer(bench, args.peer, 20_000, rounds),
     }

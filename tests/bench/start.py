@@ -1,8 +1,13 @@
-"""Row Q7: how a start, and the memory after it, depend on the backlog in the journal. They should not."""
+"""Row Q7: how a start, and the memory after it, depend on the backlog in the journal. They should not.
+
+And how long the first event takes, from the start of the process on.
+"""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 import urllib.request
 
@@ -38,6 +43,34 @@ def start(bench: Bench, mib: int) -> None:
         time.sleep(10)
         label = f"{size} MiB, {events:,} events, {name}" if size else "empty"
         say(f"| {label} | {answers:.2f} | {then:.0f} | {memory(daemon.process.pid):.0f} |")
+        daemon.stop()
+
+
+def first(bench: Bench, rounds: int) -> None:
+    """Measure from the start of the process until the first event is in the file, synced.
+
+    An event happens every 10 ms from the moment of the start; beside it what imports alone take.
+    """
+    say("\n| first start | s until the first event is delivered | imports of `run` alone, s |")
+    say("|---|---|---|")
+    out = bench.dir / "first.jsonl"
+    imports = "import eventer.app, eventer.cli.run, kubernetes_asyncio.client, kubernetes_asyncio.config"
+    for number in range(rounds):
+        bench.fresh()
+        daemon = bench.daemon({"out": {"kind": "file", "path": str(out)}})
+        daemon.end()
+        shutil.rmtree(daemon.dir / "state")
+        out.unlink(missing_ok=True)
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", imports], check=True, cwd=daemon.tree)
+        alone = time.perf_counter() - began
+        began = time.perf_counter()
+        daemon.start(wait=False)
+        while not (out.exists() and out.stat().st_size):
+            bench.ask("/load?n=1")
+            bench.ask("/flood")
+            time.sleep(0.01)
+        say(f"| {number + 1} | {time.perf_counter() - began:.2f} | {alone:.2f} |")
         daemon.stop()
 
 
