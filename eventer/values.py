@@ -60,7 +60,8 @@ class Size(int):
         """
         match = _SIZE.fullmatch(text)
         if match is None:
-            raise ValueError(f"{text!r} is no size; write for example 64MiB, 1GiB or 500kB")
+            meant = f"{text}B, or " if _SIZE.fullmatch(f"{text}B") else ""  # as Kubernetes writes it: 1Gi
+            raise ValueError(f"{text!r} is no size; write {meant}for example 64MiB, 1GiB or 500kB")
         size = float(match[1]) * _BYTES[match[2] or "B"]
         if size > _LARGEST:
             raise ValueError(f"{text[:20]!r} is larger than any disk; write for example 64MiB, 1GiB or 500kB")
@@ -135,10 +136,11 @@ class Secret:
     and a send reveals once per batch).
     """
 
-    __slots__ = ("_read", "source")
+    __slots__ = ("_path", "_read", "source")
 
-    def __init__(self, read: Callable[[], str], source: str) -> None:
+    def __init__(self, read: Callable[[], str], source: str, path: Path | None = None) -> None:
         self._read = read
+        self._path = path
         self.source = source
         """Where it comes from, in words: `the variable DINGTALK_URL`, `the file /etc/...`."""
 
@@ -150,7 +152,7 @@ class Secret:
     @classmethod
     def file(cls, path: Path) -> Self:
         """Wrap a file's content, trailing line break removed, read at each use."""
-        return cls(lambda: path.read_text(encoding="utf-8").rstrip("\r\n"), f"the file {path}")
+        return cls(lambda: path.read_text(encoding="utf-8").rstrip("\r\n"), f"the file {path}", path)
 
     def reveal(self) -> str:
         """Return the value.
@@ -166,7 +168,10 @@ class Secret:
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self.reveal() == other.reveal()
+        """Whether both are the same now and stay it: of two files, whether they are one."""
+        if not isinstance(other, Secret) or self._path != other._path:
+            return False
+        return self._path is not None or self.reveal() == other.reveal()
 
     def __hash__(self) -> int:
         return hash(self.source)

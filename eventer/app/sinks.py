@@ -86,7 +86,13 @@ class Sinks:
         return running is None or running.config != config.sinks[name] or running.max_age != config.state.max_age
 
     def _make(self, name: str, sink: SinkConfig, config: Config) -> Runner:
-        made = load(sink.kind).Sink(sink, SinkContext(name=name, clock=self._clock))
+        try:
+            made = load(sink.kind).Sink(sink, SinkContext(name=name, clock=self._clock))
+        except Exception as error:
+            # A sink by a third party can fail in any way, and must not end a daemon that runs well without it.
+            message = f"the sink cannot be made: {type(error).__name__}, which is a bug in the kind {sink.kind}"
+            fault = Fault(path=f"sinks.{name}", message=message, remedy="take it out, and report it to its makers")
+            raise ConfigError([fault]) from error
         return Runner(name, made, sink, self._journal, self._clock, max_age=config.state.max_age)
 
     async def _end(self, name: str) -> None:

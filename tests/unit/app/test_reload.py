@@ -331,3 +331,35 @@ async def test_s25_a_hundred_times_under_load(site: Site, server: ApiServer) -> 
     assert site.balanced() == 500
     readers = read_books(site.state).readers
     assert readers["hook"].outcomes == {Outcome.DELIVERED: 500}
+
+
+async def test_s25_a_secrets_file_that_went_away_with_its_option(site: Site, server: ApiServer, tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("first")
+    async with FarSide() as far:
+        site.document["sinks"]["hook"] = {"kind": "webhook", "url": far.url, "auth": {"bearer_file": str(secret)}}
+        async with site.running() as life:
+            other = tmp_path / "other"
+            secret.rename(other)
+            site.document["sinks"]["hook"]["auth"] = {"bearer_file": str(other)}
+            assert (await reload(life, site)).results["taken"] == 1
+            server.create("one")
+            await until(lambda: far.requests, "the event")
+            assert far.requests[0].headers["authorization"] == "Bearer first"
+
+
+async def test_s25_a_sink_that_cannot_be_made_changes_nothing(
+    site: Site, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site.running() as life:
+
+        def broken(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("sinks.webhook.Sink", broken)
+        site.document["sinks"]["hook"] = {"kind": "webhook", "url": "http://127.0.0.1:9/"}
+        (fault,) = (await reload(life, site)).faults
+        assert "ZeroDivisionError" in fault.message
+        assert [*life.view.runners] == ["out"]
+        server.create("one")
+        await site.has("one")
