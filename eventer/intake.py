@@ -25,6 +25,7 @@ from eventer.event import EPOCH_SHIFT, Arrivals, Event, Outcome, encode_lines, v
 from eventer.journal import Entry, Journal, Letter, StreamKey, StreamRecord
 from eventer.journal.records import ClusterRecord
 from eventer.match import Verdicts
+from eventer.redaction import Redaction, RedactRule
 
 __all__ = ["Intake", "content_hash"]
 
@@ -63,10 +64,17 @@ class Intake:
     Run `run` as a task for as long as the source may call.
     """
 
-    def __init__(self, journal: Journal, key: StreamKey, rules: Sequence[FilterRule], clock: Clock) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        key: StreamKey,
+        rules: Sequence[FilterRule],
+        clock: Clock,
+        redact: Sequence[RedactRule] = (),
+    ) -> None:
         self._journal = journal
         self.key = key
-        self.use(rules)
+        self.use(rules, redact)
         self._clock = clock
         self._pending: list[Arrivals] = []
         self._pending_bytes = 0
@@ -80,10 +88,11 @@ class Intake:
         self._urgent = False
         self._reset()
 
-    def use(self, rules: Sequence[FilterRule]) -> None:
-        """Filter by these rules from the next append on."""
+    def use(self, rules: Sequence[FilterRule], redact: Sequence[RedactRule]) -> None:
+        """Filter and redact by these rules from the next append on."""
         self._rules = rules
         self._verdicts = Verdicts([rule.rule for rule in rules])
+        self._redact = Redaction(redact)
 
     def _reset(self) -> None:
         """Forget everything that is not committed; go on from the journal's record."""
@@ -227,12 +236,14 @@ class Intake:
         epoch, position, high = before.epoch, before.position, before.high
         for arrivals in batch:
             if arrivals.events:
-                lines += encode_lines(await self._sort_out(arrivals, changes, high, counts))
+                kept = await self._sort_out(arrivals, changes, high, counts)
+                self._redact(kept)
+                lines += encode_lines(kept)
                 high = max(high, *(event.version for event in arrivals.events))
             for entity in arrivals.gone:
                 changes[entity] = None
             if arrivals.poison:
-                fresh = await self._new_poison(arrivals, changes, high, counts)
+                fresh = self._redact.raw(await self._new_poison(arrivals, changes, high, counts))
                 letters += [
                     Letter(number=before.poison + n, state=Outcome.DEAD, reason="undecodable", at=at, event=raw)
                     for n, raw in enumerate(fresh, len(letters))

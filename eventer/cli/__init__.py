@@ -43,9 +43,14 @@ EXIT_CODES: Final = {
 
 COMMANDS: Final = {
     "run": "export events until stopped",
+    "status": "say how the running daemon is, and what to do",
+    "tail": "show events as they come",
     "check": "say what is wrong with a configuration file, and run its tests",
     "explain": "say where an event goes, and why",
     "test-send": "send a sample to one sink",
+    "dead-letters": "look at what a sink can never take, and decide on it",
+    "replay": "send recorded or kept events again",
+    "reload": "have the running daemon read its configuration again",
     "schema": "print the JSON schema of the configuration",
     "completion": "print a script that completes commands in a shell",
     "demo": "see it work, without a cluster",
@@ -57,6 +62,7 @@ examples:
   eventer demo                          see it work; needs no cluster
   eventer check -c eventer.yaml         everything that is wrong with it, at once
   eventer run -c eventer.yaml           export until Ctrl-C, go on there next time
+  eventer status                        how the running daemon is, and what to do
   eventer COMMAND --help                examples of a command
 """
 

@@ -33,17 +33,21 @@ def main(args: argparse.Namespace) -> int:
     parser = parser_with(COMMANDS)
     for name, command in _commands(parser).items():
         command.description = COMMANDS[name]  # what zsh and fish show beside the name
-        for action in command._actions:  # noqa: SLF001 - argparse has no public way to its options
-            if action.metavar == "FILE":
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
+        for each in (command, *_commands(command).values()):
+            for action in each._actions:  # noqa: SLF001 - argparse has no public way to its options
+                if action.metavar == "FILE":
+                    action.complete = shtab.FILE  # type: ignore[attr-defined]
     print(shtab.complete(parser, args.shell))
     return 0
 
 
 def _commands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
-    """Return the parsers of all commands by their names."""
+    """Return the parsers of all commands by their names; of a command, those of its actions."""
     return next(
-        action.choices
-        for action in parser._actions  # noqa: SLF001 - as above
-        if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 - as above
+        (
+            action.choices
+            for action in parser._actions  # noqa: SLF001 - as above
+            if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 - as above
+        ),
+        {},
     )

@@ -5,6 +5,7 @@ Only the standard library is needed for that, so that `eventer tail` begins at o
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import os
 import socket
@@ -15,11 +16,12 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from eventer.cli import add_config_option
 from eventer.control.door import API, NAME, address
-from eventer.errors import EventerError
-from eventer.journal.files import holder
+from eventer.errors import ConfigError, EventerError
+from eventer.text import escape
 
-__all__ = ["Daemon", "DaemonError", "NoDaemonError"]
+__all__ = ["Daemon", "DaemonError", "NoDaemonError", "add_state_options", "directory_of"]
 
 PATIENCE: Final = 10.0
 """Seconds of silence after which a daemon counts as hanging. Answers that take longer say something meanwhile."""
@@ -49,6 +51,33 @@ class _Connection(http.client.HTTPConnection):
         except BaseException:
             self.sock.close()
             raise
+
+
+def add_state_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says on which state directory a daemon runs: `-c FILE`, or `--state DIR`."""
+    add_config_option(parser)
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="state directory of the daemon (default: state.path of the file)"
+    )
+
+
+def directory_of(args: argparse.Namespace) -> Path:
+    """Return the state directory that the options name.
+
+    Raises:
+        DaemonError: it cannot be told; the message says what to do.
+    """
+    if args.state is not None:
+        return Path(args.state)
+    from eventer.config.load import state_directory
+
+    try:
+        return state_directory(args.config, os.environ)
+    except ConfigError as error:
+        fault = error.faults[0]
+        raise DaemonError(
+            f"{escape(str(args.config))} does not say where the state is: {fault.message}. Name it with --state."
+        ) from None
 
 
 class Daemon:
@@ -160,7 +189,7 @@ class Daemon:
             return DaemonError(f"The daemon answered with {answer.status}. Look at its log.")
 
     def _nobody(self) -> DaemonError:
-        pid = holder(self._directory)
+        pid = _holder(self._directory)
         if pid:
             return DaemonError(
                 f"A daemon (pid {pid}) holds {self._directory}, but no socket of it answers: it is starting or "
@@ -169,8 +198,15 @@ class Daemon:
         return NoDaemonError(f"No daemon runs on {self._directory}. Start one with eventer run.")
 
     def _hangs(self) -> DaemonError:
-        pid = holder(self._directory)
+        pid = _holder(self._directory)
         return DaemonError(
             f"The daemon{f' (pid {pid})' if pid else ''} does not answer within {self._patience:g} s. Look at its log, "
             "and at /livez, which says whether it is stuck; a restart loses nothing."
         )
+
+
+def _holder(directory: Path) -> str:
+    # Not at the top: it brings the journal with it, and is needed only where something is wrong.
+    from eventer.journal.files import holder
+
+    return holder(directory)

@@ -44,7 +44,8 @@ class Parked:
     def load(self, rows: Iterable[ParkedLetter]) -> None:
         """Take in what the journal holds, in order of the numbers; each destination is probed first."""
         now = self._clock.now().timestamp()
-        for row in rows:
+        # The oldest first, for `expired`: what a person had tried again waits since then.
+        for row in sorted(rows, key=lambda row: row.at):
             # The wall clock may have been set back meanwhile: no wait is longer than the whole window was.
             hold = None if row.due is None else max(0.0, min(row.due - now, row.due - row.at))
             self.add(row, hold=hold)

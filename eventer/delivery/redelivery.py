@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
 from eventer.delivery.parked import Parked
 from eventer.delivery.parts import Parts
 from eventer.delivery.repeats import Windows
 from eventer.delivery.settlement import Settlement
 from eventer.delivery.shedding import Shedding
-from eventer.delivery.trial import Trials, guilty
+from eventer.delivery.trial import CRASH, Trials, guilty
 from eventer.errors import Blocked, DiskRefused, Rejected, SinkError
 from eventer.event import Outcome
 from eventer.journal import Journal, Letter, ParkedLetter
@@ -43,6 +45,7 @@ class Redelivery:
         self._shedding = shedding
         self._trials = trials
         self._bury = bury
+        self._log = structlog.get_logger().bind(sink=name)
 
     async def expire(self) -> None:
         """Let go of letters that have waited longer than events may."""
@@ -102,7 +105,11 @@ class Redelivery:
                 continue
             self._parked.remove(row.number)
             if fate is Outcome.DEAD:
-                letters.append(parts.letters[i])
+                dead = parts.letters[i]
+                letters.append(dead)
+                self._log.warning("dead letter", reason=dead.reason, error=dead.answer)
+                if dead.reason != CRASH:
+                    self._parked.succeeded(row.destination)  # it has answered
             else:
                 gone.append(row.number)
                 if held is not None:
@@ -127,6 +134,7 @@ def _letters(rows: Sequence[ParkedLetter], lines: dict[int, bytes]) -> Callable[
             entity=row.entity,
             destination=error.destination or row.destination,
             at=row.at,
+            attempts=row.attempts + 1,
             event=lines[row.number],
         )
 

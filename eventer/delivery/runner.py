@@ -21,6 +21,8 @@ import structlog
 
 from eventer.clock import Clock
 from eventer.delivery.breaker import Breaker, Limit, Pace, State
+from eventer.delivery.desk import Desk
+from eventer.delivery.earlier import Earlier
 from eventer.delivery.parked import Parked
 from eventer.delivery.parts import Parts
 from eventer.delivery.redelivery import Redelivery
@@ -73,6 +75,7 @@ class Runner:
         self._verdicts = Verdicts(config.match)
         self._lanes = config.in_flight if isinstance(config, ConcurrentSinkConfig) else 1
         self._stop = asyncio.Event()
+        self._wake = asyncio.Event()
         self._log = structlog.get_logger().bind(sink=name)
         self._sender = Sender(sink, name, config.timeout, clock, self.status, self._log)
         self._destinations = getattr(sink, "destinations", None)
@@ -82,10 +85,12 @@ class Runner:
         self._shedding = Shedding(name, journal, clock, max_age, self._log)
         self.breaker = Breaker(clock, self._pace)
         self.parked = Parked(clock, self._pace)
+        self.desk = Desk(name, journal, self.parked, self._wake, self._stop)
         self._rng = random.Random()  # noqa: S311 - which event is a probe is no secret
         # Made anew by each `run`, from the reader's record.
         self._settlement: Settlement
         self._trials: Trials
+        self._earlier: Earlier
         self._sieve: Sieve
         self._redelivery: Redelivery
 
@@ -97,6 +102,7 @@ class Runner:
     def stop(self) -> None:
         """Ask the runner to finish what is in flight, settle and end."""
         self._stop.set()
+        self._wake.set()
 
     async def begin(self) -> ReaderRecord:
         """Return the reader's record, making it at the sink's first start.
@@ -115,9 +121,10 @@ class Runner:
     async def run(self) -> None:
         """Deliver until `stop`. Cancelling it is safe too: what is unsettled is sent again."""
         record = await self.begin()
-        settlement = Settlement(self._journal, self.name, record, self._clock, self._stop.set)
+        settlement = Settlement(self._journal, self.name, record, self._clock, self.stop)
         self._settlement = settlement
         self._trials = Trials(settlement, self._config.batch.count)
+        self._earlier = Earlier(self._journal, settlement)
         self._sieve = Sieve(self.parked, self._windows, self._destinations)
         self._redelivery = Redelivery(
             self.name, self._journal, settlement, self.parked, self._windows, self._shedding, self._trials, self._bury
@@ -131,6 +138,8 @@ class Runner:
                     if not loaded:
                         self.parked.load(await self._journal.parked(self.name))
                         loaded = True
+                        self.desk.begin(settlement)
+                    await self.desk.work()
                     if opened:
                         await self._step()
                     else:
@@ -143,6 +152,7 @@ class Runner:
             await settlement.done()
         finally:
             self.status.health = Health.STOPPED
+            self.desk.close()
             settlement.abandon()
             await self._sender.close()
 
@@ -208,7 +218,7 @@ class Runner:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(left, batch.age)):
                 await self._or_stop(self._journal.grown(piece.end))
-        return left > 0 and piece.end < self._journal.head
+        return (left > 0 and piece.end < self._journal.head) or bool(self.desk)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -280,6 +290,8 @@ class Runner:
         batch, wanted = self._wanted(piece.lines)
         if len(wanted) < len(piece.lines):
             parts.decide_all(Outcome.UNMATCHED, but=wanted)
+        if self._earlier:
+            batch, wanted = self._earlier.leave_out(batch, wanted, parts)
         if len(wanted) and self._trials.guilty(piece.first):
             parts.decide(0, Outcome.DEAD, letter(0, Outcome.DEAD, guilty()))
         else:
@@ -357,14 +369,15 @@ class Runner:
         self.breaker.failed(failure)
 
     async def _rest(self, seconds: float) -> None:
-        """Wait, in slices; shorter when told to stop, or when the journal has no room for what waits."""
-        while seconds > 0 and not self._stop.is_set():
+        """Wait, in slices, and attend; shorter when told to stop, or when the journal has no room for what waits."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (left := until - loop.time()) > 0 and not self._stop.is_set():
             self.status.beat = self._clock.monotonic()
-            slice_ = min(seconds, SLICE)
-            seconds -= slice_
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(slice_):
-                    await self._stop.wait()
+                async with asyncio.timeout(min(left, SLICE)):
+                    await self._wake.wait()
+                await self.desk.work()
             if self._shedding.over(self._settlement.record.cursor):
                 return
 
@@ -377,8 +390,8 @@ class Runner:
         self.breaker.succeeded()
 
     async def _or_stop(self, waiting: Any) -> None:
-        """Await something, or the request to stop."""
-        tasks = {asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())}
+        """Await something, or the request to stop, or another one."""
+        tasks = {asyncio.ensure_future(waiting), asyncio.ensure_future(self._wake.wait())}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -74,10 +74,25 @@ class Settlement:
                 return
         await self._write(letters, gone)
 
+    async def decide(self, outcomes: Mapping[Outcome, int], gone: Sequence[int], again: Sequence[int]) -> None:
+        """Count what a person decided on dead letters, and begin to write it.
+
+        Args:
+            outcomes: sums to 0.
+            gone: numbers of those to remove.
+            again: numbers of those that wait again.
+        """
+        self.record = self.record.decided(dict(outcomes))
+        await self._write((), gone, again)
+
     async def told(self) -> None:
         """Note that a gap record tells what was let go of."""
         self.record = msgspec.structs.replace(self.record, untold={})
         await self._write((), ())
+
+    def resumed(self) -> None:
+        """Note that nothing comes any more that was settled in a journal that is lost. Written with what comes next."""
+        self.record = msgspec.structs.replace(self.record, resumed=None)
 
     async def note(self, trial: Trial) -> None:
         """Store what is known of an event that may be killing the process; return when it is on the disk."""
@@ -107,18 +122,22 @@ class Settlement:
         if self._writing is not None:
             self._writing.cancel()
 
-    async def _write(self, letters: Sequence[Letter], gone: Sequence[int]) -> None:
+    async def _write(self, letters: Sequence[Letter], gone: Sequence[int], again: Sequence[int] = ()) -> None:
         if self._writing is not None:
             await self._writing
         self._unwritten_since = None
-        self._writing = asyncio.create_task(self._commit(self.record, letters, gone), name=f"settle {self._name}")
+        self._writing = asyncio.create_task(
+            self._commit(self.record, letters, gone, again), name=f"settle {self._name}"
+        )
         self._writing.add_done_callback(self._written)
 
     def _written(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             self._failed()
 
-    async def _commit(self, record: ReaderRecord, letters: Sequence[Letter], gone: Sequence[int]) -> None:
+    async def _commit(
+        self, record: ReaderRecord, letters: Sequence[Letter], gone: Sequence[int], again: Sequence[int]
+    ) -> None:
         """Write until it is written: the far side has these events, so there is no way back.
 
         A record holds all counts so far, so repeating it is safe; a failed one took no effect.
@@ -127,7 +146,7 @@ class Settlement:
         while True:
             failpoint.hit("delivery.settle")
             try:
-                await self._journal.settle(self._name, record, letters, gone)
+                await self._journal.settle(self._name, record, letters, gone, again)
             except DiskRefused:
                 await self._clock.sleep(backoff.next())
             else:

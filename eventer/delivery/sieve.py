@@ -27,6 +27,7 @@ def letter_of(
     answer: str = "",
     destination: str = "",
     due: float | None = None,
+    attempts: int = 1,
 ) -> Letter:
     """Make the letter of one event of a read."""
     return Letter(
@@ -38,6 +39,7 @@ def letter_of(
         destination=destination,
         at=piece.appended(index),
         due=due,
+        attempts=attempts,
         event=piece.lines[index],
     )
 
@@ -76,7 +78,7 @@ class Sieve:
                 waits_for = name
             if waits_for is not None:
                 behind[event.entity] = waits_for
-                letter = letter_of(piece, i, event, Outcome.PARKED, "waits", destination=waits_for)
+                letter = letter_of(piece, i, event, Outcome.PARKED, "waits", destination=waits_for, attempts=0)
                 parts.decide(i, Outcome.PARKED, letter)
                 continue
             held = parked.held(event.entity)
@@ -106,6 +108,6 @@ class Sieve:
             else:  # of this very read, and not stored yet
                 parts.decide(number - piece.first, Outcome.COALESCED)
         due = piece.appended(i) + left
-        letter = letter_of(piece, i, event, Outcome.PARKED, REPEAT, due=due)
+        letter = letter_of(piece, i, event, Outcome.PARKED, REPEAT, due=due, attempts=0)
         parked.add(ParkedLetter.of(letter), hold=left)
         parts.decide(i, Outcome.PARKED, letter, replaces=replaces)

@@ -20,8 +20,10 @@ from eventer.errors import Rejected, SinkError
 from eventer.journal import Trial
 from eventer.sink import Sent
 
-__all__ = ["Trials", "guilty"]
+__all__ = ["CRASH", "Trials", "guilty"]
 
+CRASH: Final = "crash"
+"""Reason of an event that was found guilty."""
 UNCLEAN: Final = 2
 """Unclean starts at one cursor after which care is taken."""
 NOTED: Final = 2
@@ -32,7 +34,7 @@ ALIVE: Final = 1.0
 
 def guilty() -> Rejected:
     """Make the reason for burying an event that was found guilty."""
-    return Rejected("Eventer ended uncleanly while this event was being sent, twice.", reason="crash")
+    return Rejected("Eventer ended uncleanly while this event was being sent, twice.", reason=CRASH)
 
 
 class Trials:

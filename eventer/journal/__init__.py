@@ -15,7 +15,7 @@ commit); one reader thread answers look-ups and reads from disk. All else lives 
 **Promise.** When `append` or `settle` returns, the change survives power loss (WAL with
 synchronous=FULL). When it raises, nothing of it happened. A successful `append` does not promise
 that the batch is in the ring: readers cannot tell where an answer comes from.
-**Limits.** The log is trimmed behind the slowest reader; over `max_size` the journal names an
+**Limits.** The log is trimmed behind the slowest reader, after a while (`house`); over `max_size` the journal names an
 offset (`shed_to`) up to which laggards must let go, and their runners count it.
 """
 

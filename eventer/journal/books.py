@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from eventer.errors import DiskRefused
 from eventer.event import Outcome
 from eventer.journal import files, letters, log, schema
 from eventer.journal.codec import unsealed
-from eventer.journal.records import ReaderRecord, StreamKey, StreamRecord
+from eventer.journal.records import Letter, ReaderRecord, StreamKey, StreamRecord
 
-__all__ = ["Books", "Waiting", "read_books", "snapshot"]
+__all__ = ["Books", "Waiting", "read_books", "read_dead_letters", "snapshot"]
 
 
 class Waiting(NamedTuple):
@@ -78,11 +81,39 @@ def read_books(directory: Path) -> Books:
         Locked: a daemon has it open; ask that daemon's /metrics.
         Corrupt: a record is damaged, or the books do not balance.
     """
+    with _opened(directory) as connection:
+        return snapshot(connection)
+
+
+def read_dead_letters(directory: Path, name: str | None = None) -> list[Letter]:
+    """Read the dead letters of a state directory that no daemon has open, intake's among them.
+
+    Args:
+        directory: the state directory.
+        name: of the one reader to look at; None for all.
+
+    Raises:
+        Locked, Corrupt: as `read_books`.
+        DiskRefused: there is no journal.
+    """
+    if files.empty(directory):
+        raise DiskRefused(
+            f"There is no journal in {directory}: no daemon has run there. Name its directory with --state."
+        )
+    with _opened(directory) as connection:
+        found: list[Letter] = []
+        while more := letters.page(connection, (found[-1].reader, found[-1].number) if found else ("", -1), 1000, name):
+            found += more
+        return found
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[sqlite3.Connection]:
     with files.lock(directory):
         connection = schema.connect(directory)
         try:
             schema.load(connection)
-            return snapshot(connection)
+            yield connection
         except schema.FAILURES as error:
             raise schema.translate(error) from error
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,10 +18,24 @@ from typing import Final
 
 from eventer.errors import DiskRefused, Locked
 
-__all__ = ["FILE", "empty", "holder", "know", "known", "lock", "prepare", "quarantine"]
+__all__ = [
+    "FILE",
+    "capacity",
+    "doubt",
+    "doubted",
+    "empty",
+    "holder",
+    "in_memory",
+    "know",
+    "known",
+    "lock",
+    "prepare",
+    "quarantine",
+]
 
 FILE: Final = "journal.db"
 LOCK: Final = "lock"
+DOUBT: Final = "not-first"
 _PID: Final = 20
 """Bytes of the lock file's first line, which is the holder's pid; the second says that there is a journal."""
 _KNOWN: Final = b"journal\n"
@@ -45,6 +60,11 @@ def prepare(directory: Path) -> None:
             f"The state directory {directory} cannot be made ({error.strerror}). "
             "Set state.path to a place that this user may write."
         ) from error
+    if directory.parent.stat().st_mode & stat.S_ISVTX and not _ours(directory):
+        raise DiskRefused(
+            f"The state directory {directory} belongs to somebody else, in a place where everybody may write. "
+            "Remove it, or set state.path elsewhere."
+        )
     if os.statvfs(directory).f_flag & os.ST_RDONLY:
         raise DiskRefused(
             f"The state directory {directory} lies on a file system that is mounted read-only. Mount a volume there "
@@ -61,6 +81,23 @@ def prepare(directory: Path) -> None:
             f"The state directory {directory} lies on a network file system ({kind}), where SQLite's locks do not "
             "hold. Use a block volume (ReadWriteOnce) or an emptyDir."
         )
+
+
+def _ours(directory: Path) -> bool:
+    """Whether nobody else can have put the directory there, as a trap: it is no link, and ours or root's."""
+    found = directory.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid in {os.getuid(), 0}
+
+
+def in_memory(directory: Path) -> bool:
+    """Whether the file system that holds a directory goes with the machine."""
+    return file_system(directory, _mounts()) in {"tmpfs", "ramfs"}
+
+
+def capacity(directory: Path) -> int:
+    """Bytes of the file system that holds a directory, used ones included."""
+    found = os.statvfs(directory)
+    return found.f_blocks * found.f_frsize
 
 
 def _sync(directory: Path) -> None:
@@ -171,6 +208,24 @@ def know(directory: Path) -> None:
             file.write(_KNOWN)
             file.flush()
             os.fsync(file.fileno())
+
+
+def doubt(directory: Path) -> None:
+    """Remember, for as long as the directory is there, that it may not be the first for what is read into it.
+
+    Raises:
+        DiskRefused: it cannot be remembered.
+    """
+    try:
+        (directory / DOUBT).touch(mode=0o600)
+        _sync(directory)
+    except OSError as error:
+        raise DiskRefused(f"The state directory {directory} takes no new file ({error.strerror}).") from error
+
+
+def doubted(directory: Path) -> bool:
+    """Whether `doubt` was called for it, by any process."""
+    return (directory / DOUBT).exists()
 
 
 def empty(directory: Path) -> bool:

@@ -14,14 +14,16 @@ import msgspec
 
 from eventer.clock import Clock
 from eventer.errors import Corrupt, DiskRefused
-from eventer.event import Event, Outcome, encode_lines, own_record
+from eventer.event import Event, encode_lines, own_record
 from eventer.journal import files, ledger, log
 from eventer.journal import letters as letter
+from eventer.journal.adopt import Adopted
 from eventer.journal.begin import Begun, begin
-from eventer.journal.books import Books, snapshot
 from eventer.journal.codec import sealed
+from eventer.journal.house import House
+from eventer.journal.queries import Queries
 from eventer.journal.reader import Reader
-from eventer.journal.records import ClusterRecord, Letter, ParkedLetter, ReaderRecord, Slice, StreamKey, StreamRecord
+from eventer.journal.records import ClusterRecord, Letter, ReaderRecord, Slice, StreamKey, StreamRecord
 from eventer.journal.ring import Ring
 from eventer.journal.room import probe
 from eventer.journal.writer import Writer
@@ -42,29 +44,25 @@ STUCK: Final = 600.0
 """Seconds after which it is no slow disk any more; a restart may bring the pod to its volume again."""
 
 
-class Journal:
+class Journal(Queries):
     """One open journal. Make it with `Journal.open`.
 
     Attributes:
         head: offset after the last committed event.
         ledger: which versions of entities have been seen.
-        shed_to: offset below which readers must let events go, because `max_size` is reached.
-        used: bytes of the database in use at the last round of housekeeping.
-        backlog: bytes of events in it; what `max_size` bounds.
         beat: monotonic time at which housekeeping was last seen at work; liveness looks at it.
         commit_failures: commits that changed nothing because the disk refused.
         damaged: set when the file turned out to be damaged; set it aside and begin anew.
         quarantined: where the damaged database went that was found at the start, if one was.
     """
 
-    def __init__(self, begun: Begun, directory: Path, max_size: int, clock: Clock) -> None:
+    def __init__(self, begun: Begun, directory: Path, max_size: int, keep: float, clock: Clock) -> None:
         self._state = state = begun.state
         self._room = begun.room
-        self._max_size = max_size
         self._clock = clock
         self._writer = Writer(begun.connection, self._failed)
         self._reader = Reader(directory, self._failed)
-        self._on_reader = self._reader.run
+        super().__init__(self._reader.run)
         self._ring = Ring()
         self._waiters: list[asyncio.Future[None]] = []
         self._own = asyncio.Lock()
@@ -73,9 +71,8 @@ class Journal:
         self.ledger = ledger.Ledger(state.overlays, state.stream_ids, state.low, self._writer.submit, self._on_reader)
         # What was left unfolded may be of streams that are read no more: it goes first.
         self._folded_at = clock.monotonic() - (FOLD_EVERY if state.overlays else 0.0)
-        self.shed_to = 0
-        self.used = 0
-        self.backlog = state.backlog
+        reader, writer = self._reader, self._writer
+        self._house = House(state.stored, state.passed, reader, writer, clock, max_size=max_size, keep=keep)
         self.beat = self._proved_at = clock.monotonic()
         self.commit_failures = 0
         self.damaged = asyncio.Event()
@@ -84,13 +81,16 @@ class Journal:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, directory: Path, *, max_size: int, clock: Clock, damaged: bool = False) -> Iterator[Journal]:
+    def open(
+        cls, directory: Path, *, max_size: int, clock: Clock, keep: float = 0.0, damaged: bool = False
+    ) -> Iterator[Journal]:
         """Lock the state directory and open the journal in it; a damaged one is set aside.
 
         Args:
             directory: made if it is not there.
             max_size: bytes of database beyond which laggards must let go.
             clock: time.
+            keep: seconds after its append for which an event stays, though every reader has passed it; see `House`.
             damaged: set aside what is there in any case.
 
         Close it with `close` before the context ends, which only lets go of the lock.
@@ -101,7 +101,7 @@ class Journal:
         files.prepare(directory)
         with files.lock(directory):
             begun = begin(directory, clock.now(), damaged=damaged)
-            journal = cls(begun, directory, max_size, clock)
+            journal = cls(begun, directory, max_size, keep, clock)
             try:
                 yield journal
             finally:
@@ -145,27 +145,19 @@ class Journal:
         """The committed records of all streams, own records included."""
         return self._state.streams
 
+    @property
+    def instance(self) -> str:
+        """Random name of this journal."""
+        return self._state.instance
+
+    async def adopt(self, found: Adopted) -> None:
+        """Take over what another journal knew; no stream may have been read yet, and no reader may run."""
+        state = self._state
+        await self._writer.submit(lambda c: found.write(c, state), lambda ids: found.remember(ids, state))
+
     async def _stream_id(self, key: StreamKey) -> int:
-        known = self._state.stream_ids.get(key)
-        if known is not None:
-            return known
-        record = StreamRecord()
-        body, crc = sealed(record, *key)
-        _, low_crc = sealed(0, *key)
-
-        def write(connection: sqlite3.Connection) -> int:
-            cursor = connection.execute(
-                "INSERT INTO stream(cluster, scope, record, crc, low_crc) VALUES (?, ?, ?, ?, ?)",
-                (*key, body, crc, low_crc),
-            )
-            return int(cursor.lastrowid or 0)
-
-        def then(id_: int) -> None:
-            self._state.stream_ids[key] = id_
-            self._state.streams[key] = record
-            self._state.low[key] = 0
-
-        await self._writer.submit(write, then)
+        if key not in self._state.stream_ids:
+            await self.adopt(Adopted(clusters={}, streams={key: StreamRecord()}, readers={}))
         return self._state.stream_ids[key]
 
     async def append(
@@ -193,7 +185,7 @@ class Journal:
         stream = await self._stream_id(key)
         record_body, record_crc = sealed(record, *key)
         facts = ledger.encode_facts(changes) if changes else b""
-        at = self._clock.now().timestamp()
+        at = self.now
         state = self._state
 
         def write(connection: sqlite3.Connection) -> tuple[int, int, int]:
@@ -218,7 +210,7 @@ class Journal:
                     self._untidy.set()
             if lines:
                 self._ring.add(first, at, lines)
-                self.backlog += size
+                self._house.added(size)
                 self.head = state.head = first + len(lines)
                 waiters, self._waiters = self._waiters, []
                 for waiter in waiters:
@@ -252,16 +244,6 @@ class Journal:
         """The committed records of all readers."""
         return self._state.readers
 
-    async def oldest(self) -> int:
-        """Offset of the oldest event that the log still holds."""
-        row = await self._on_reader(lambda c: c.execute("SELECT min(first) FROM log").fetchone())
-        return self.head if row[0] is None else int(row[0])
-
-    async def offset_at(self, at: float) -> int:
-        """Return the offset of the first event appended at a time (seconds since 1970) or later, or the head."""
-        found = await self._on_reader(lambda c: log.offset_at(c, at))
-        return self.head if found is None else found
-
     async def read(self, cursor: int, count: int, size: int) -> Slice:
         """Return up to `count` events or `size` bytes from `cursor` on, at least one if there is.
 
@@ -272,7 +254,8 @@ class Journal:
         found = self._ring.read(cursor, count, size)
         if found is None:
             found = await self._on_reader(lambda c: log.read(c, self._state.dictionary, cursor, self.head, count, size))
-        if found.lost and cursor not in self._bad_rows:
+        # What every reader has passed was settled before it was damaged: nothing is lost with it.
+        if found.lost and found.end > self._settled and cursor not in self._bad_rows:
             self._bad_rows.add(cursor)
             message = f"{found.lost} stored events are damaged on the disk and lost."
             try:
@@ -290,20 +273,41 @@ class Journal:
             await waiter
 
     def settle(
-        self, name: str, record: ReaderRecord, letters: Sequence[Letter] = (), gone: Sequence[int] = ()
+        self,
+        name: str,
+        record: ReaderRecord,
+        letters: Sequence[Letter] = (),
+        gone: Sequence[int] = (),
+        again: Sequence[int] = (),
     ) -> asyncio.Future[None]:
-        """Store a reader's record and its new letters, and remove others by number, in one transaction.
+        """Store a reader's record and its letters in one transaction.
+
+        Args:
+            name: of the reader.
+            record: with everything counted.
+            letters: new ones, and those that change.
+            gone: numbers of letters to remove.
+            again: numbers of dead letters that are to be parked.
 
         The returned future is done when it is on the disk; a runner may send its next batch
         meanwhile. It raises JournalError when nothing of it happened.
         """
         body, crc = sealed(record, name)
+        at = self.now if again else 0.0
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR REPLACE INTO reader VALUES (?, ?, ?)", (name, body, crc))
             letter.change(connection, name, letters, gone)
+            letter.park(connection, name, again, at)
 
         return self._writer.submit(write, lambda _: self._state.readers.update({name: record}))
+
+    async def drop_lines(self, name: str, numbers: Sequence[int]) -> int:
+        """Remove letters of intake (lines that are no event) by number; return how many there were.
+
+        Its books count what came, not what is kept of it: `poison` stays as it is.
+        """
+        return int(await self._writer.submit(lambda c: letter.drop(c, name, numbers)))
 
     async def remove_reader(self, name: str) -> None:
         """Forget a reader and its letters."""
@@ -314,23 +318,27 @@ class Journal:
 
         await self._writer.submit(write, lambda _: self._state.readers.pop(name, None))
 
-    async def books(self) -> Books:
-        """Return the books and what waits, of one moment, from the disk."""
-        return await self._on_reader(snapshot)
-
-    async def letters(self) -> dict[tuple[str, Outcome], int]:
-        """Count the letters by (reader, state)."""
-        return await self._on_reader(letter.count)
-
-    async def parked(self, name: str) -> list[ParkedLetter]:
-        """Return what is known of a reader's parked letters, in order."""
-        return await self._on_reader(lambda c: letter.parked(c, name))
-
-    async def letter_lines(self, name: str, numbers: Sequence[int]) -> dict[int, bytes]:
-        """Return the encoded events of letters by number; one that is damaged is not in it."""
-        return await self._on_reader(lambda c: letter.lines(c, name, numbers))
-
     # -- housekeeping ----------------------------------------------------------------------------
+
+    @property
+    def _settled(self) -> int:
+        """Offset that every reader has reached."""
+        return min((reader.cursor for reader in self.readers.values()), default=self.head)
+
+    @property
+    def shed_to(self) -> int:
+        """Offset below which readers must let events go, because `max_size` is reached."""
+        return self._house.shed_to
+
+    @property
+    def used(self) -> int:
+        """Bytes of the database in use at the last round of housekeeping."""
+        return self._house.used
+
+    @property
+    def backlog(self) -> int:
+        """Bytes of events that wait for readers; what `max_size` bounds."""
+        return self._house.backlog
 
     @property
     def trouble(self) -> str:
@@ -373,32 +381,15 @@ class Journal:
 
     async def tidy(self) -> None:
         """One round of housekeeping."""
-        settled = min((reader.cursor for reader in self.readers.values()), default=self.head)
-        # First what only reads: a full disk must not keep laggards from being told.
-        await self._measure()
-        backlog = self.backlog
-        removed = log.TRIM
-        while removed == log.TRIM:
-            removed, size = await self._writer.submit(lambda c: log.trim(c, settled))
-            self.backlog -= size
-        if self.backlog < backlog:
-            await self._measure()
+        await self._house.tidy(self._settled, short=bool(self._room.refused))
         await self.make_room()
         if self._clock.monotonic() - self._proved_at >= PROVE_EVERY:
             self._proved_at = self._clock.monotonic()
             await self._writer.submit(probe)
         due = self._clock.monotonic() - self._folded_at >= FOLD_EVERY
-        for key, record in list(self.streams.items()):
-            if self.ledger.unfolded(key) >= (1 if due else ledger.FOLD_AT):
-                await self.ledger.fold(key, record)
+        await self.ledger.tidy(self.streams, 1 if due else ledger.FOLD_AT)
         if due:
             self._folded_at = self._clock.monotonic()
-
-    async def _measure(self) -> None:
-        self.used = await self._on_reader(log.used)
-        excess = self.backlog - self._max_size
-        # Down to 90 %: shedding a little at each round would tear every batch.
-        self.shed_to = await self._on_reader(lambda c: log.shed(c, excess + self._max_size // 10)) if excess > 0 else 0
 
     def _failed(self, error: Exception) -> None:
         self.commit_failures += 1

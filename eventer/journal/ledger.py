@@ -153,6 +153,16 @@ class Ledger:
             known.update(await self._read(functools.partial(_look_up, key.cluster, asked)))
         return known
 
+    async def tidy(self, streams: Mapping[StreamKey, StreamRecord], most: int) -> None:
+        """Fold the changes of those streams that have at least so many.
+
+        Raises:
+            JournalError: as `fold`.
+        """
+        for key, record in list(streams.items()):
+            if self.unfolded(key) >= most:
+                await self.fold(key, record)
+
     async def fold(self, key: StreamKey, record: StreamRecord) -> None:
         """Bring a stream's changes into the table, and bound the table.
 

@@ -15,7 +15,19 @@ from eventer.journal.codec import pack, unpack
 from eventer.journal.records import Slice
 from eventer.journal.ring import Stored, gather
 
-__all__ = ["TRIM", "add", "offset_at", "read", "shed", "trim", "used", "waiting", "waiting_from"]
+__all__ = [
+    "TRIM",
+    "add",
+    "kept_from",
+    "offset_at",
+    "passed",
+    "read",
+    "shed",
+    "trim",
+    "used",
+    "waiting",
+    "waiting_from",
+]
 
 TRIM: Final = 500
 """Rows removed in one commit; more would hold appends for longer than a few milliseconds."""
@@ -84,7 +96,7 @@ def read(connection: sqlite3.Connection, dictionary: bytes, cursor: int, head: i
 
 
 def trim(connection: sqlite3.Connection, settled: int) -> tuple[int, int]:
-    """Remove rows that every reader has passed, at most `TRIM` of them; return how many, and their bytes."""
+    """Remove rows that lie before an offset, at most `TRIM` of them; return how many, and their bytes."""
     sizes = connection.execute(
         "DELETE FROM log WHERE first IN "
         "(SELECT first FROM log WHERE first < ?1 AND first + n <= ?1 ORDER BY first LIMIT ?2) RETURNING length(body)",
@@ -144,20 +156,62 @@ def used(connection: sqlite3.Connection) -> int:
     return int((pages - free) * page)
 
 
-def shed(connection: sqlite3.Connection, excess: int) -> int:
+def passed(connection: sqlite3.Connection, settled: int) -> int:
+    """Return the bytes of bodies before the row that holds an offset: of what every reader has passed."""
+    # One statement with both would walk the table (https://www.sqlite.org/optoverview.html#minmax).
+    begin = connection.execute(f"SELECT {_PLACE} FROM log ORDER BY first LIMIT 1").fetchone()  # noqa: S608
+    row = connection.execute(
+        f"SELECT first + CAST(n AS INTEGER), {_PLACE}, {_END} FROM log WHERE first <= ? ORDER BY first DESC LIMIT 1",  # noqa: S608
+        (settled,),
+    ).fetchone()
+    if begin is None or row is None:
+        return 0
+    # A flipped bit here must not make a large backlog look like none.
+    return min(max(0, int(row[2] if row[0] <= settled else row[1]) - int(begin[0])), used(connection))
+
+
+def kept_from(connection: sqlite3.Connection, settled: int, since: float, most: int) -> int:
+    """Return the offset up to which what every reader has passed may go.
+
+    Args:
+        settled: offset that every reader has reached.
+        since: time of append (seconds since 1970) from which on events are kept.
+        most: bytes of bodies that may be kept.
+    """
+    young = offset_at(connection, since)
+    (low,) = connection.execute("SELECT min(first) FROM log").fetchone()
+    if low is None or young is None:
+        return settled
+    excess = passed(connection, settled) - most
+    fits = low if excess <= 0 else _behind(connection, low, settled, excess)
+    return min(settled, max(young, fits))
+
+
+def shed(connection: sqlite3.Connection, settled: int, excess: int) -> int:
     """Return the offset up to which events must go to free at least `excess` bytes of bodies.
+
+    Args:
+        settled: offset that every reader has reached; what lies before is not counted.
+        excess: bytes.
+    """
+    low, end = connection.execute(
+        "SELECT (SELECT coalesce((SELECT max(first) FROM log WHERE first <= ?), (SELECT min(first) FROM log))), "
+        "(SELECT max(first) FROM log)",
+        (settled,),
+    ).fetchone()
+    return 0 if low is None else _behind(connection, low, end, excess)
+
+
+def _behind(connection: sqlite3.Connection, low: int, end: int, size: int) -> int:
+    """Return the offset behind as many rows from the one at `low` on as hold at least `size` bytes of bodies.
 
     Halves the range of offsets: `place` rises with them, and an index for it would cost each append.
     """
-    # One statement with both would walk the table (https://www.sqlite.org/optoverview.html#minmax).
-    low, end = connection.execute("SELECT (SELECT min(first) FROM log), (SELECT max(first) FROM log)").fetchone()
-    if low is None:
-        return 0
     (begin,) = connection.execute(f"SELECT {_PLACE} FROM log WHERE first = ?", (low,)).fetchone()  # noqa: S608
     row = f"SELECT first + CAST(n AS INTEGER), {_END} FROM log WHERE first <= ? ORDER BY first DESC LIMIT 1"  # noqa: S608
     while low < end:
         middle = (low + end) // 2
-        if connection.execute(row, (middle,)).fetchone()[1] - begin < excess:
+        if connection.execute(row, (middle,)).fetchone()[1] - begin < size:
             low = middle + 1
         else:
             end = middle

@@ -14,6 +14,7 @@ __all__ = [
     "Letter",
     "ParkedLetter",
     "ReaderRecord",
+    "Resumed",
     "Slice",
     "StreamKey",
     "StreamRecord",
@@ -79,6 +80,15 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """How often that one was noted."""
 
 
+class Resumed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader had settled in a journal that is lost, as far as it may come again."""
+
+    versions: dict[str, dict[str, int]]
+    """cluster: scope: `Event.version` up to which everything of that stream is settled."""
+    dead: int = 0
+    """Dead letters that were lost with that journal."""
+
+
 class ReaderRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Cursor and books of one reader; written whole by its only owner.
 
@@ -95,6 +105,8 @@ class ReaderRecord(msgspec.Struct, frozen=True, kw_only=True):
     trial: Trial = Trial()
     untold: dict[Outcome, int] = {}
     """Events let go of that no gap record tells yet."""
+    resumed: Resumed | None = None
+    """None as soon as nothing of it can come any more."""
 
     def moved(self, outcomes: dict[Outcome, int], state: bytes | None = None) -> ReaderRecord:
         """Return the record after settling; `outcomes` sums to the events that the cursor moves by.
@@ -113,7 +125,13 @@ class ReaderRecord(msgspec.Struct, frozen=True, kw_only=True):
             outcomes=total,
             state=self.state if state is None else state,
             untold=untold,
+            resumed=self.resumed,
         )
+
+    def decided(self, outcomes: dict[Outcome, int]) -> ReaderRecord:
+        """Return the record after a person decided on letters: the cursor stays, and nobody need be told."""
+        moved = self.moved(outcomes)
+        return msgspec.structs.replace(moved, trial=self.trial, untold=self.untold)
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +139,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     """Offset of the event in the log; of intake's letters, how many there were before."""
+    reader: str = ""
+    """Whose it is, where letters of several are together; `intake:<cluster>/<scope>` for lines that are no event."""
     state: Outcome
     """`Outcome.DEAD`: a person decides. `Outcome.PARKED`: delivered later, by itself."""
     reason: str
@@ -131,10 +151,11 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     destination: str = ""
     """Which part of the far side it waits for."""
     at: float
-    """When the event was appended, seconds since 1970."""
+    """Since when it waits, seconds since 1970: since the event was appended, or since a person had it tried again."""
     due: float | None = None
     """When the window ends for which it is held back, seconds since 1970; None if it waits for the far side."""
     attempts: int = 1
+    """How often it was sent before it was put here: one more each time that it is retried in vain."""
     event: bytes
     """The encoded event, or the raw line."""
 
@@ -147,11 +168,12 @@ class ParkedLetter(NamedTuple):
     destination: str
     at: float
     due: float | None
+    attempts: int = 1
 
     @classmethod
     def of(cls, letter: Letter) -> ParkedLetter:
         """Return what must be known of a letter."""
-        return cls(letter.number, letter.entity, letter.destination, letter.at, letter.due)
+        return cls(letter.number, letter.entity, letter.destination, letter.at, letter.due, letter.attempts)
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):

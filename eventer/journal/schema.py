@@ -145,8 +145,10 @@ class State(msgspec.Struct):
     readers: dict[str, ReaderRecord]
     overlays: dict[StreamKey, Overlay]
     head: int
-    backlog: int = 0
+    stored: int = 0
     """Bytes of bodies in the log."""
+    passed: int = 0
+    """Bytes of those that every reader has passed."""
 
 
 def load(connection: sqlite3.Connection, *, known: bool = False) -> State:
@@ -222,7 +224,8 @@ def _load(connection: sqlite3.Connection, *, known: bool) -> State:
         state.head += state.streams[key].appended
     _check_books(connection, state)
     _load_deltas(connection, state)
-    state.backlog = log.waiting(connection)
+    state.stored = log.waiting(connection)
+    state.passed = log.passed(connection, min((each.cursor for each in state.readers.values()), default=state.head))
     return state
 
 

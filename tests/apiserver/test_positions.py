@@ -30,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def settings(**values: object) -> StreamSettings:
         return StreamSettings(**{"confirm": 0.02, "jitter": 0.02, "backoff": (0.02, 0.1), **values})
 
-    monkeypatch.setattr("eventer.app.sources.StreamSettings", settings)
+    monkeypatch.setattr("eventer.app.reading.StreamSettings", settings)
 
 
 @asynccontextmanager

@@ -46,6 +46,7 @@ class Sight(msgspec.Struct, kw_only=True):
     origin: str = "event"
     reason: str = ""
     message: str = ""
+    event: str = ""
 
     @property
     def epoch(self) -> int:

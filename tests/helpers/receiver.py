@@ -32,6 +32,8 @@ class Receiver:
         """How many came, with whatever answer."""
         self.sights: list[Sight] = []
         """What was accepted, in the order of arrival."""
+        self.refuses: Callable[[Sight], bool] = lambda _: False
+        """Which events it can never take: a request with one of them is answered with 422."""
         self.on_request: Callable[[], None] | None = None
         """Called when a request has come, before it is answered."""
         self._runner: web.AppRunner | None = None
@@ -58,7 +60,10 @@ class Receiver:
         if self.status >= 300:
             return web.Response(status=self.status, text="refused by the test")
         if body.lstrip().startswith(b"["):
-            self.sights += msgspec.json.decode(body, type=list[Sight])
+            sights = msgspec.json.decode(body, type=list[Sight])
         else:
-            self.sights += read_lines(line for line in body.splitlines() if line)
+            sights = read_lines(line for line in body.splitlines() if line)
+        if any(map(self.refuses, sights)):
+            return web.Response(status=422, text="no mapping for this")
+        self.sights += sights
         return web.Response(status=self.status)

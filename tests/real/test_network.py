@@ -34,7 +34,7 @@ async def test_w13_half_open(plane: ControlPlane, daemons: MakeDaemon) -> None:
             daemon = daemons(
                 sources=[source(plane, server=f"https://127.0.0.1:{proxy.port}", namespaces=["w13"])],
                 netns=namespace.path,
-                scaled={"eventer.source.kube:_KEEPALIVE": KEEPALIVE, DEADLINE: 5.0},
+                scaled={"eventer.source.keepalive:_KEEPALIVE": KEEPALIVE, DEADLINE: 5.0},
             )
             daemon.launch()
             await write(writer, 20)

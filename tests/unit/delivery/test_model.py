@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from eventer.delivery.runner import Pace
+from eventer.delivery.desk import Decision
+from eventer.delivery.runner import Pace, Runner
+from eventer.errors import EventerError
 from eventer.event import Outcome, decode_lines
 from tests.helpers.journals import append, balanced, everything, failing, killed, numbered, opened
 from tests.helpers.memory_sink import (
@@ -55,6 +57,7 @@ ANSWERS = st.one_of(
     st.builds(RuntimeError),
     st.builds(asyncio.CancelledError),
 )
+NUMBERS = st.just(set(range(EVENTS))) | st.sets(st.integers(0, EVENTS))
 PLACES = st.lists(st.sampled_from(["n0", "n1"]), min_size=1, max_size=2)
 LIVES = st.lists(
     st.tuples(
@@ -62,6 +65,8 @@ LIVES = st.lists(
         st.sampled_from(["stop", "kill", "cancel"]),
         st.floats(0, 20),
         st.integers(0, 3),
+        st.lists(st.tuples(st.sampled_from(Decision), NUMBERS, st.floats(0, 10)), max_size=3),
+        st.sets(st.sampled_from(NAMES), max_size=3),
     ),
     max_size=4,
 )
@@ -114,18 +119,39 @@ def _run(lives: list[Any], options: Any, appends: list[int], kind: type[MemorySi
         runner.run(_live(Path(root), lives, options, appends, kind))
 
 
+LAST: Any = ([], "stop", 0.0, 0, [], set())
+"""The life in which all comes to rest."""
+
+
+class Decisions:
+    """What people asked for, whether it came to that or not."""
+
+    def __init__(self) -> None:
+        self.retried: set[str] = set()
+        self.dropped: set[str] = set()
+
+    async def by_a_person(self, runner: Runner, decision: Decision, numbers: set[int], after: float) -> None:
+        await asyncio.sleep(after)
+        asked = self.retried if decision is Decision.RETRY else self.dropped
+        asked |= {f"web-{n}" for n in numbers}
+        with contextlib.suppress(EventerError):
+            done = await runner.desk.ask(decision, numbers)
+            event(f"{decision}: {bool(done.done)}")
+
+
 async def _live(root: Path, lives: list[Any], options: Any, appends: list[int], kind: type[MemorySink]) -> None:
     clock = LoopClock()
     directory = root / "0"
     arrived: list[str] = []
     left = list(range(EVENTS))
-    for number, (script, end, seconds, refusals) in enumerate([*lives, ([], "stop", 0.0, 0)]):
-        sink = kind(*script)
+    decided = Decisions()
+    for number, (script, end, seconds, refusals, decisions, poison) in enumerate([*lives, LAST]):
+        sink = kind(*script, otherwise=bad(*poison))
         sink.overlap = options.in_flight
         last = number == len(lives)
         async with opened(directory, clock) as journal:
             assert journal.quarantined is None
-            async with running(journal, sink, options, stop=end == "stop", pace=PACE):
+            async with running(journal, sink, options, stop=end == "stop", pace=PACE) as runner:
                 keeping = asyncio.create_task(journal.keep_house())
                 while left:
                     n = appends.pop(0) if appends else 4
@@ -137,12 +163,15 @@ async def _live(root: Path, lives: list[Any], options: Any, appends: list[int], 
                     if not last:
                         break
                 with failing(times=refusals):
+                    people = [asyncio.create_task(decided.by_a_person(runner, *each)) for each in decisions]
                     await asyncio.sleep(seconds)
                 if last:
                     await settled(journal, EVENTS)
                     while outcomes(journal)[Outcome.PARKED]:
                         await asyncio.sleep(1)
                 keeping.cancel()
+                for person in people:
+                    person.cancel()
                 if end == "kill":
                     directory = killed(directory, root / f"{number + 1}")
                     arrived += sink.arrived
@@ -151,32 +180,38 @@ async def _live(root: Path, lives: list[Any], options: Any, appends: list[int], 
             with contextlib.suppress(asyncio.CancelledError):
                 await keeping
             if last:
-                await _check(journal, arrived, options)
+                await _check(journal, arrived, options, decided)
     balanced(directory)
 
 
-async def _check(journal: Any, arrived: list[str], options: Any) -> None:
+async def _check(journal: Any, arrived: list[str], options: Any, decided: Decisions) -> None:
     record = journal.readers["memory"]
     assert record.cursor == journal.head == EVENTS
     assert sum(record.outcomes.values()) == EVENTS
     rows = await journal._on_reader(lambda c: c.execute("SELECT event FROM letter").fetchall())
     dead = [each.name for each in decode_lines([row[0] for row in rows])]
     assert len(dead) == len(set(dead)) == record.outcomes.get(Outcome.DEAD, 0)
+    assert record.outcomes.get(Outcome.DROPPED, 0) <= len(decided.dropped)
+    given_up = decided.dropped if record.outcomes.get(Outcome.DROPPED, 0) else set()
     # At least once: what was wanted arrived, or is a dead letter.
     wanted = [name for name in NAMES if not options.match or any(rule.open["name"](name) for rule in options.match)]
     if record.outcomes.get(Outcome.COALESCED, 0):
         assert options.repeats.window is not None
         for entity in range(ENTITIES):  # the latest of each always arrives
             newest = [name for name in NAMES[entity::ENTITIES] if name in wanted][-1:]
-            assert set(newest) <= set(arrived) | set(dead)
+            assert set(newest) <= set(arrived) | set(dead) | given_up
     else:
-        assert set(wanted) <= set(arrived) | set(dead)
+        assert set(wanted) <= set(arrived) | set(dead) | given_up
+        assert len(set(wanted) - set(arrived) - set(dead)) <= record.outcomes.get(Outcome.DROPPED, 0)
     assert set(arrived) | set(dead) <= set(wanted)
     assert record.outcomes.get(Outcome.UNMATCHED, 0) == EVENTS - len(wanted)
-    # In order for each entity: whatever was repeated, what arrived last is the newest.
+    # In order for each entity: whatever was repeated, what arrived last is the newest. A letter that a person
+    # had tried again comes behind what went meanwhile.
     last = {name: place for place, name in enumerate(arrived)}
     for entity in range(ENTITIES):
-        places = [last[name] for name in NAMES[entity::ENTITIES] if name in last and name not in dead]
+        places = [
+            last[name] for name in NAMES[entity::ENTITIES] if name in last and name not in {*dead, *decided.retried}
+        ]
         assert places == sorted(places)
     times = Counter(arrived)
     event(f"repeats: {sum(times.values()) > len(times)}, dead: {bool(dead)}")

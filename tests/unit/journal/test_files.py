@@ -164,3 +164,34 @@ async def test_a_directory_made_by_somebody_else_is_used_as_it_is(tmp_path: Path
     async with opened(tmp_path) as journal:
         assert await everything(journal) == lines
     assert (tmp_path / "other.txt").read_text() == "theirs"
+
+
+# -- places where everybody may write ------------------------------------------------------------------
+
+
+def test_a_trap_in_a_place_where_everybody_may_write_is_refused(tmp_path: Path) -> None:
+    """Whoever made the directory, or a link in its place, could read and change the journal."""
+    public = tmp_path / "public"
+    public.mkdir()
+    public.chmod(0o1777)
+    (tmp_path / "theirs").mkdir()
+    trap = public / "eventer"
+    trap.symlink_to(tmp_path / "theirs")
+    with pytest.raises(DiskRefused, match="belongs to somebody else, in a place where everybody may write"):
+        files.prepare(trap)
+    trap.unlink()
+    files.prepare(trap)
+    assert stat.S_IMODE(trap.stat().st_mode) == 0o700
+    files.prepare(trap)  # ours, and found again
+    public.chmod(0o755)
+    (public / "link").symlink_to(tmp_path / "theirs")
+    files.prepare(public / "link")  # where only we can write a link is ours
+
+
+def test_a_doubt_stays_as_long_as_the_directory(tmp_path: Path) -> None:
+    assert not files.doubted(tmp_path)
+    files.doubt(tmp_path)
+    files.doubt(tmp_path)
+    assert files.doubted(tmp_path)
+    with pytest.raises(DiskRefused, match="takes no new file"):
+        files.doubt(tmp_path / "missing")

@@ -274,9 +274,9 @@ class JournalAgainstModel(Lives, RuleBasedStateMachine):
     @rule(cap=st.integers(0, 4000))
     def shed(self, cap: int) -> None:
         """The cap is reached: readers behind the offset that is named let go of what lies before it."""
-        self.journal._max_size = cap
+        self.journal._house._max_size = cap
         self.run(self.journal.tidy())
-        self.journal._max_size = 1 << 30
+        self.journal._house._max_size = 1 << 30
         query = "SELECT first + n, length(body) FROM log ORDER BY first"
         rows = self.run(self.journal._on_reader(lambda c: c.execute(query).fetchall()))
         excess = sum(size for _, size in rows) - cap
