@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 
 from eventer.config.types import Config
 from eventer.errors import EventerError
 from eventer.event import Event, Origin, decode_lines, encode_lines
-from eventer.journal import Journal, StreamKey
+from eventer.journal import Journal
+from eventer.journal.records import REPLAY
 from eventer.match import Verdicts
 from eventer.redaction import Redaction
 
-__all__ = ["REPLAY", "Admitted", "Readmission"]
-
-REPLAY: Final = StreamKey("", "replay")
-"""The stream of what is given in. Its record's `high` is the session, its `position` the session's last portion."""
+__all__ = ["Admitted", "Readmission"]
 
 
 class Admitted(msgspec.Struct, kw_only=True, frozen=True):

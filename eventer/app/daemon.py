@@ -29,7 +29,7 @@ from eventer.errors import Corrupt
 from eventer.event import own_record
 from eventer.journal import Journal
 from eventer.journal.files import set_aside
-from eventer.journal.journal import OWN
+from eventer.journal.records import OWN
 
 __all__ = ["Daemon", "run"]
 

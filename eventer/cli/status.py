@@ -170,6 +170,11 @@ def _books(status: Status, paint: Paint) -> list[str]:
         terms = {"poison": stream.poison, "seen": stream.seen, "filtered": stream.filtered, "kept": stream.appended}
         name = f"{stream.cluster} {stream.scope}"
         lines.append(_equation(name, "received", stream.received, terms, paint))
+    if status.replayed is not None:
+        given = {"filtered": status.replayed.filtered, "kept": status.replayed.appended}
+        lines.append(_equation("replay", "given in", status.replayed.received, given, paint))
+    if status.own:
+        lines.append(f"  own records: {count(status.own)} kept (gaps and the like)")
     for sink in status.sinks:
         passed = sum(sink.outcomes.values())
         terms = {name: n for name, n in sink.outcomes.items() if n}

@@ -7,6 +7,7 @@ import msgspec
 from eventer.errors import Fault
 from eventer.event import Outcome
 from eventer.journal.books import Books
+from eventer.journal.records import OWN, REPLAY
 from eventer.version import version
 
 __all__ = ["ConfigReport", "JournalReport", "SinkReport", "Status", "StreamReport", "Traced", "of_books"]
@@ -120,6 +121,10 @@ class Status(msgspec.Struct, kw_only=True):
     journal: JournalReport
     streams: list[StreamReport] = []
     sinks: list[SinkReport] = []
+    replayed: StreamReport | None = None
+    """Events that were given in again by `eventer replay`."""
+    own: int = 0
+    """Records of Eventer's own."""
     mirror: str | None = None
     """Why the mirror is not written, in words; empty while it is, None where there is none."""
 
@@ -132,8 +137,8 @@ def of_books(books: Books, directory: str, now: float) -> Status:
         directory: the state directory.
         now: wall clock, seconds since 1970.
     """
-    streams = [
-        StreamReport(
+    streams = {
+        key: StreamReport(
             cluster=key.cluster,
             scope=key.scope,
             position=record.position,
@@ -146,8 +151,7 @@ def of_books(books: Books, directory: str, now: float) -> Status:
             dead=books.letters.get((f"intake:{key.cluster}/{key.scope}", Outcome.DEAD), 0),
         )
         for key, record in sorted(books.streams.items())
-        if key.cluster
-    ]
+    }
     sinks = []
     for name, reader in books.readers.items():
         waiting = books.waiting[name]
@@ -163,4 +167,13 @@ def of_books(books: Books, directory: str, now: float) -> Status:
             )
         )
     journal = JournalReport(directory=directory, head=books.head)
-    return Status(version=version(), now=now, journal=journal, streams=streams, sinks=sinks)
+    own, replayed = streams.get(OWN), streams.get(REPLAY)
+    return Status(
+        version=version(),
+        now=now,
+        journal=journal,
+        streams=[stream for key, stream in streams.items() if key.cluster],
+        sinks=sinks,
+        replayed=replayed,
+        own=own.appended if own is not None else 0,
+    )

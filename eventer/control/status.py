@@ -47,6 +47,8 @@ async def status(view: View) -> Status:
         ),
         streams=[_stream(view, key, streams.get(key)) for key in sorted(view.streams)],
         sinks=[_sink(view, name, sinks.get(name)) for name in view.runners],
+        replayed=books.replayed,
+        own=books.own,
         mirror=None if view.mirror is None else view.mirror.error,
     )
 

@@ -23,15 +23,13 @@ from eventer.journal.codec import sealed
 from eventer.journal.house import House
 from eventer.journal.queries import Queries
 from eventer.journal.reader import Reader
-from eventer.journal.records import ClusterRecord, Letter, ReaderRecord, Slice, StreamKey, StreamRecord
+from eventer.journal.records import OWN, ClusterRecord, Letter, ReaderRecord, Slice, StreamKey, StreamRecord
 from eventer.journal.ring import Ring
 from eventer.journal.room import probe
 from eventer.journal.writer import Writer
 
-__all__ = ["OWN", "Journal"]
+__all__ = ["Journal"]
 
-OWN: Final = StreamKey("", "own")
-"""The stream of Eventer's own records."""
 FOLD_EVERY: Final = 30.0
 """Seconds after which changes are folded even if they are few; bounds what a start must read."""
 HOUSE_EVERY: Final = 1.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from eventer.event import Outcome
 
 __all__ = [
+    "OWN",
+    "REPLAY",
     "ClusterRecord",
     "Entry",
     "Letter",
@@ -28,6 +30,12 @@ class StreamKey(NamedTuple):
     cluster: str
     scope: str
     """`events` for all namespaces, `events/<namespace>` for one; then `?` and the field selector, if there is one."""
+
+
+OWN: Final = StreamKey("", "own")
+"""The stream of Eventer's own records."""
+REPLAY: Final = StreamKey("", "replay")
+"""The stream of events that are given in again."""
 
 
 class Entry(NamedTuple):

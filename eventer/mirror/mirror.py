@@ -17,7 +17,7 @@ from eventer.clock import Backoff, Clock
 from eventer.errors import EventerError, JournalError, Refused, SourceError
 from eventer.event import Outcome, own_record
 from eventer.journal import Journal, StreamKey
-from eventer.journal.journal import OWN
+from eventer.journal.records import OWN
 from eventer.mirror.marks import Marks
 from eventer.mirror.record import Cluster, Kept, Reached, StreamKept, TooLarge, Unusable, decode, encode
 

@@ -15,8 +15,8 @@ from eventer.config.types import FilterRule
 from eventer.errors import DiskRefused
 from eventer.event import Outcome, own_record, version_of
 from eventer.intake import content_hash
-from eventer.journal.journal import FOLD_EVERY, OWN
-from eventer.journal.records import ClusterRecord
+from eventer.journal.journal import FOLD_EVERY
+from eventer.journal.records import OWN, ClusterRecord
 from eventer.match import Rule
 from tests.helpers.intakes import books, listed, state, stored, taking, watched
 from tests.helpers.journals import KEY, failing

@@ -21,7 +21,7 @@ from eventer.cli.feed import Feed, Pace
 from eventer.demo.apiserver import ApiServer
 from eventer.event import Event, encode_lines
 from eventer.journal import read_books
-from eventer.readmission import REPLAY
+from eventer.journal.records import REPLAY
 from eventer.source.replay import Found
 from tests.helpers.inprocess import Site
 from tests.helpers.sinks import make_event

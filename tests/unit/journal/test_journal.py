@@ -10,7 +10,8 @@ import pytest
 
 from eventer.event import Outcome, decode_lines, own_record, version_of
 from eventer.journal import Entry, Journal, ReaderRecord, StreamKey, StreamRecord, ledger, log
-from eventer.journal.journal import FOLD_EVERY, HOUSE_EVERY, OWN
+from eventer.journal.journal import FOLD_EVERY, HOUSE_EVERY
+from eventer.journal.records import OWN
 from tests.helpers.journals import KEY, append, everything, killed, numbered, opened, small
 from tests.helpers.virtual import BEGIN, LoopClock, in_virtual_time
 

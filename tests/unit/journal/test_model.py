@@ -19,8 +19,8 @@ from eventer.errors import DiskRefused
 from eventer.event import Outcome, encode_lines, own_record, version_of
 from eventer.journal import Entry, ReaderRecord, StreamKey, StreamRecord, ledger, log
 from eventer.journal.files import FILE
-from eventer.journal.journal import FOLD_EVERY, OWN
-from eventer.journal.records import ClusterRecord
+from eventer.journal.journal import FOLD_EVERY
+from eventer.journal.records import OWN, ClusterRecord
 from tests.helpers.journals import failing, killed, letter, numbered, poisoned
 from tests.helpers.lives import AFTER, BEFORE, KILLED, Lives, Model
 
