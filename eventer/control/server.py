@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -13,6 +15,9 @@ from eventer.control.view import View
 from eventer.errors import EventerError, JournalError
 
 __all__ = ["serve"]
+
+MOST: Final = 64
+"""Connections at once; probes and scrapes of a whole cluster's monitoring need a handful."""
 
 
 @contextlib.asynccontextmanager
@@ -61,16 +66,38 @@ async def serve(view: View, host: str, port: int) -> AsyncIterator[tuple[str, in
     # Probes and scrapes are short; what stays open longer than this is not one of them.
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0, shutdown_timeout=1.0)
     await runner.setup()
+    listening: asyncio.Server | None = None
     try:
-        site = web.TCPSite(runner, host or None, port)
         try:
-            await site.start()
+            listening = await asyncio.get_running_loop().create_server(_Door(runner), host or None, port, backlog=MOST)
         except OSError as error:
             raise EventerError(
                 f"Cannot listen on {host or '*'}:{port} ({error.strerror or error}). Set server.listen to a free port."
             ) from error
-        address = runner.addresses[0]
+        address = listening.sockets[0].getsockname()
         yield str(address[0]), int(address[1])
     finally:
+        if listening is not None:
+            listening.close()
         await runner.cleanup()
         metrics.close()
+
+
+class _Door:
+    """Lets connections in, so many at once: beyond that the oldest one has to go.
+
+    The port has no authentication. Whoever opens connections and says nothing must neither use up the
+    descriptors that reading and sending need, nor keep a probe, which is over in a moment, from its answer.
+    """
+
+    def __init__(self, runner: web.AppRunner) -> None:
+        assert runner.server is not None
+        self._server = runner.server
+
+    def __call__(self) -> asyncio.Protocol:
+        connections = self._server.connections
+        if len(connections) >= MOST:
+            oldest = connections[0].transport
+            if oldest is not None:
+                oldest.abort()
+        return self._server()
