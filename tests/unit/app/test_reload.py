@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -363,3 +364,25 @@ async def test_s25_a_sink_that_cannot_be_made_changes_nothing(
         assert [*life.view.runners] == ["out"]
         server.create("one")
         await site.has("one")
+
+
+async def test_s25_a_config_map_is_changed_by_another_link(
+    site: Site, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the kubelet does it: the file is a link into `..data`, which is a link to a directory with a date."""
+    monkeypatch.setattr("eventer.app.reload.LOOK_EVERY", 0.01)
+    mount = site.file.parent
+
+    def publish(version: str) -> None:
+        (mount / version).mkdir()
+        (mount / version / "eventer.yaml").write_text(json.dumps(site.document))
+        (mount / "..new").symlink_to(version)
+        (mount / "..new").replace(mount / "..data")
+
+    publish("..2026_11_20")
+    site.file.symlink_to("..data/eventer.yaml")
+    monkeypatch.setattr(Site, "write", lambda *_: None)
+    async with site.running() as life:
+        site.document["filter"] = [{"drop": {"reason": "Pulled"}}]
+        publish("..2026_11_21")
+        await until(lambda: life.daemon.reload.report.results["taken"] == 1, "the change to be taken")
