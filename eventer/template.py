@@ -8,6 +8,7 @@ include files by, and the result is capped.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 from collections.abc import Callable
@@ -49,6 +50,13 @@ _FULL: Final = msgspec.structs.replace(
 )  # fmt: skip
 # The message has what breaks a JSON text or a header into which it is put without a filter.
 _SAMPLES: Final = {"an event with every field": _FULL, "an event without its optional fields": _BARE}
+_GO: Final = re.compile(r"\{\{-?\s*(\.|range|if |with |toJson)")
+"""How templates of other exporters begin, which are Go's (https://pkg.go.dev/text/template)."""
+_UNKNOWN: Final = re.compile(r"'eventer\.event\.Event object' has no attribute '(\w{1,60})'")
+_GUARD: Final = (
+    "fields are named like `event.reason`; guard one that may be missing by `{% if event.node %}` or "
+    "`| default('', true)`"
+)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -106,18 +114,17 @@ class Template:
             self._template = _environment(strict=False, limit=limit).from_string(text)
         except Exception as error:  # noqa: BLE001 - constant expressions run, and fail, while compiling
             line = getattr(error, "lineno", None)
-            raise ValueError(
-                f"The template cannot be compiled{f' (line {line})' if line else ''}: {_words(error)}. "
-                "Correct it; what is to stand there literally goes between {% raw %} and {% endraw %}."
-            ) from None
+            remedy = "correct it; what is to stand there literally goes between {% raw %} and {% endraw %}"
+            if _GO.search(text):
+                remedy = "templates are Jinja2 here, not Go's: {{ event.message }}, {{ event.labels.team }}"
+            where = f" (line {line})" if line else ""
+            raise ValueError(f"the template cannot be compiled{where}: {_words(error)}; {remedy}") from None
         for what, sample in _SAMPLES.items():
             try:
                 self._render(strict, sample)
             except ValueError as error:
-                raise ValueError(
-                    f"The template fails on {what}: {error}. Fields are named like `event.reason`; guard one that may "
-                    "be missing by `{% if event.node %}` or `| default('', true)`."
-                ) from None
+                problem, _, remedy = str(error).partition("; ")
+                raise ValueError(f"the template fails on {what}: {problem}; {remedy or _GUARD}") from None
 
     def render(self, event: Event) -> str:
         """Fill in one event. A name that does not exist renders as nothing.
@@ -146,7 +153,18 @@ class Template:
 
 
 def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(".")
+    """Say what Jinja2 or an expression raised, for somebody who knows neither its classes nor ours."""
+    text = str(error).rstrip(".")
+    unknown = _UNKNOWN.search(text)
+    if unknown:
+        close = difflib.get_close_matches(unknown[1], Event.__struct_fields__, n=1)
+        remedy = f"did you mean event.{close[0]}?" if close else f"there are {', '.join(Event.__struct_fields__)}"
+        return f"an event has no field {unknown[1]}; {remedy}"
+    if "no loader" in text:
+        return "include, import and extends are not possible here; write everything into the template itself"
+    if type(error).__name__ == "SecurityError" and "; " not in text:
+        return f"{text}; a template may read the fields of the event, such as `event.reason`, and nothing else"
+    return text if type(error).__module__.startswith("jinja2") else f"{type(error).__name__}: {text}"
 
 
 @functools.cache
@@ -164,7 +182,7 @@ def _environment(*, strict: bool, limit: int) -> ImmutableSandboxedEnvironment:
                 raise SecurityError("** is not available")
             for text, times in ((left, right), (right, left)):
                 if isinstance(text, str | list | tuple) and isinstance(times, int) and len(text) * times > limit:
-                    raise SecurityError(f"a repeat gives more than {limit} characters")
+                    raise SecurityError(f"a repeat gives more than {limit} characters; write a shorter text")
             return super().call_binop(context, operator, left, right)
 
     def to_json(value: object) -> str:

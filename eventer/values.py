@@ -60,8 +60,9 @@ class Size(int):
         """
         match = _SIZE.fullmatch(text)
         if match is None:
-            meant = f"{text}B, or " if _SIZE.fullmatch(f"{text}B") else ""  # as Kubernetes writes it: 1Gi
-            raise ValueError(f"{text!r} is no size; write {meant}for example 64MiB, 1GiB or 500kB")
+            like_kubernetes = _SIZE.fullmatch(f"{text}B")  # 1Gi
+            remedy = f"{text}B" if like_kubernetes else "for example 64MiB, 1GiB or 500kB"
+            raise ValueError(f"{text!r} is no size; write {remedy}")
         size = float(match[1]) * _BYTES[match[2] or "B"]
         if size > _LARGEST:
             raise ValueError(f"{text[:20]!r} is larger than any disk; write for example 64MiB, 1GiB or 500kB")

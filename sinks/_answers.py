@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -37,14 +38,20 @@ class Answer(msgspec.Struct, frozen=True):
     """Its first part, up to the limit of the `Http` that read it."""
     secrets: list[str]
     """What the far side may have echoed and nobody may see, longest first."""
+    headers: Mapping[str, str] = {}
+    """By name in lower case; as little to be trusted as the body."""
 
     def __repr__(self) -> str:
         return f"Answer({self.status}, {len(self.body)} bytes)"
 
     def shown(self) -> str:
         """Return the start of the body without secrets: what may go into an exception."""
+        return self.hide(self.body[: 16 * KEPT].decode("utf-8", "replace"))
+
+    def hide(self, text: str) -> str:
+        """Return the start of a text out of the body, without secrets."""
         # Cut only after hiding, and hide in a longer piece, so that no half of a secret is left.
-        text = self.body[: 16 * KEPT].decode("utf-8", "replace")
+        text = text[: 16 * KEPT]
         for secret in self.secrets:
             text = text.replace(secret, "<secret>")
         return redact(text)[:KEPT]

@@ -21,7 +21,7 @@ from eventer.template import Template, as_header, as_json
 from eventer.values import Secret
 from sinks import _cloudevents as cloudevents
 from sinks._auth import AuthConfig, check_header_name, reveal
-from sinks._http import Http
+from sinks._http import Http, check_address
 from sinks._proxy import ProxyConfig
 from sinks._sign import SignConfig, signed
 from sinks._tls import TlsConfig
@@ -98,6 +98,10 @@ class Config(ConcurrentSinkConfig, kw_only=True):
                     "url: an address takes no template, so that no event can choose where it is sent to; put the "
                     "field into a header or into the body"
                 )
+            try:
+                check_address(self.url.reveal())
+            except ValueError as error:
+                raise ValueError(f"url: {error}") from None
         ours = {"idempotency-key"} | ({"content-type"} if self.format.startswith("cloudevents") else set())
         ours |= {"webhook-id", "webhook-timestamp", "webhook-signature"} if self.sign else set()
         if self.auth and self.auth.name.lower() in ours:

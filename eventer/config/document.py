@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from eventer.config.syntax import explained
 from eventer.config.variables import has_variable
 from eventer.errors import ConfigError, Fault
 from eventer.text import escape
@@ -29,8 +30,12 @@ DEPTH: Final = 50
 """Levels of nesting; the deepest option has six."""
 Path = tuple[str | int, ...]
 """Keys and indexes that lead to a value."""
+_WIDE: Final = 160
+"""Characters of a line that are shown."""
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _KEY: Final = re.compile(r"[\s-]*[A-Za-z_][\w-]*\s*:")
+_UNSEEN: Final = re.compile("[\u00a0\u2000-\u200f\u2028-\u202f\u2060\u3000\ufeff]")
+"""Blanks that YAML takes for letters: text copied from a web page or a chat has them in its indentation."""
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_<][\w<-]*")
 
 
@@ -88,10 +93,12 @@ class Document:
     def __init__(self, file: str, text: str) -> None:
         self.file = file
         self.text = text
+        self._lines = text.splitlines()
         self.faults: list[Fault] = []
         self._entries: dict[int, list[Pair]] = {}
         self._paths: dict[int, Path] = {}
-        self._scalars: list[ScalarNode] = []
+        self._scalars: dict[int, list[ScalarNode]] = {}
+        """By the lines in which they stand."""
         self._shown: dict[int, bool] = {}
         self._merged = 0
         self.root = self._compose(text)
@@ -130,16 +137,13 @@ class Document:
         Args:
             line: 1-based.
         """
-        lines = self.text.splitlines()
-        if not 1 <= line <= len(lines):
+        if not 1 <= line <= len(self._lines):
             return ""
-        text = lines[line - 1]
+        text = self._lines[line - 1]
         end = 0
         hidden: list[tuple[int, int]] = []
-        for node in self._scalars:
+        for node in self._scalars.get(line - 1, ()):
             start, stop = node.start_mark, node.end_mark
-            if not start.line <= line - 1 <= stop.line:
-                continue
             left = start.column if start.line == line - 1 else 0
             right = stop.column if stop.line == line - 1 else len(text)
             if right <= left:
@@ -151,7 +155,8 @@ class Document:
         text = text[:end] + (tail if not tail.lstrip().startswith("#") else "")
         for left, right in sorted(hidden, reverse=True):
             text = f"{text[:left]}…{text[right:]}"
-        return escape(text.rstrip())
+        text = text.rstrip()
+        return escape(text if len(text) <= _WIDE else f"{text[:_WIDE]}…")
 
     def _compose(self, text: str) -> Node | None:
         loader = None
@@ -175,32 +180,13 @@ class Document:
             if loader is not None:
                 loader.dispose()
 
-    def _unreadable(self, line: int, column: int | None, message: str, remedy: str) -> Fault:
+    def _unreadable(self, line: int | None, column: int | None, message: str, remedy: str) -> Fault:
         return Fault(path="", message=message, remedy=remedy, line=line, column=column, file=self.file)
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> Fault:
-        problem = error.problem or error.context or "this is no YAML"
-        mark = error.problem_mark or error.context_mark
-        # "found unexpected end of stream" helps nobody; where the text began that never ends does.
-        if error.context_mark is not None and "end of stream" in problem:
-            mark = error.context_mark
-        remedy = "check quotes, brackets and indentation here and in the line above"
-        if "'\\t'" in problem:
-            problem, remedy = "a tab stands where YAML takes only spaces", "indent with spaces"
-        elif problem.startswith("but found another document"):
-            problem, remedy = "a second document begins here", "keep one document per file: remove the --- line"
-        elif problem.startswith("found undefined alias"):
-            remedy = "define it before its use with &name, or write the text in quotes"
-        elif problem in {"mapping values are not allowed here", "could not find expected ':'"}:
-            remedy = "put quotes around a text that holds `: `, and check the indentation here and in the line above"
-        elif problem.startswith("too "):
-            remedy = f"stay below {DEPTH} levels and {NODES} values"
-        elif "cannot start any token" in problem:
-            remedy = "put quotes around the text"
+        problem, remedy, mark = explained(error, self.text, depth=DEPTH, nodes=NODES)
         line, column = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
-        if mark is not None and self.text[max(0, mark.index - 1) :].startswith("${"):
-            problem, remedy = "within { } and [ ] a variable needs quotes", 'write "${VARIABLE}"'
-        return Fault(path="", message=escape(problem), remedy=remedy, line=line, column=column, file=self.file)
+        return self._unreadable(line, column, escape(problem), escape(remedy))
 
     def _survey(self, root: Node) -> None:
         """Visit each node once: note scalars, collect the entries of mappings, refuse duplicates."""
@@ -213,7 +199,8 @@ class Document:
                 continue
             seen.add(id(node))
             if isinstance(node, ScalarNode):
-                self._scalars.append(node)
+                for number in range(node.start_mark.line, node.end_mark.line + 1):
+                    self._scalars.setdefault(number, []).append(node)
             elif isinstance(node, SequenceNode):
                 todo += [(item, (*path, index)) for index, item in enumerate(node.value)]
             elif isinstance(node, MappingNode):
@@ -231,7 +218,13 @@ class Document:
         pairs: dict[str, Pair] = {}
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.faults.append(self.fault(key, path, "a key must be a word", "write the key as plain text"))
+                remedy = "write the key as plain text; a text that begins with { or [ needs quotes"
+                self.faults.append(self.fault(key, path, "a key must be a word", remedy))
+                continue
+            unseen = _UNSEEN.search(key.value)
+            if unseen:
+                message = f"an invisible character (U+{ord(unseen[0]):04X}) stands in this key"
+                self.faults.append(self.fault(key, path, message, "write the line anew, with plain spaces"))
                 continue
             place = (*path, key.value)
             if key.value in pairs:

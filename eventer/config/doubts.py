@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path as FilePath
 from typing import Final
 
 import msgspec
@@ -45,6 +46,10 @@ _STATES: Final = {
 reasons: https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/events/event.go; OOMKilling is
 node-problem-detector's."""
 _NAMESPACE: Final = re.compile(r"([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?")
+_FLAGGED: Final = re.compile(r"/(.+)/([ims]{1,3})")
+"""How other languages write flags."""
+_MOST: Final = 1 << 20
+"""Bytes that are looked at of a file of certificates."""
 _WHOLE: Final = frozenset({*SHARED, *OPEN} - {"message"})
 """Fields in which people know globs from elsewhere."""
 
@@ -61,6 +66,8 @@ class _Doubts:
         self._filters = [record for record in reading.records if record.cls is FilterRule]
         self._sinks = [record for record in reading.records if issubclass(record.cls, SinkConfig)]
         self._states = [record for record in reading.records if record.cls is State]
+        # Options for certificates; files of secrets are read, and refused, where they stand.
+        self._files = [record for record in reading.records if record.path[:1] == ("sinks",)]
         self._origins = [origins for origins in map(_origins, self._sources) if origins is not None]
         self._whole = bool(self._sources) and len(self._origins) == len(self._sources)
 
@@ -98,6 +105,11 @@ class _Doubts:
             path = record.values.get("path")
             if isinstance(path, StatePath) and path.memory:
                 yield self._fault(record, ("path",), *_in_memory(mirrored=bool(record.values.get("mirror"))))
+        for record in self._files:
+            for name, value in record.values.items():
+                told = _no_pem(value) if name.endswith("_file") and isinstance(value, str) else None
+                if told is not None:
+                    yield self._fault(record, (name,), *told)
 
     # -- values ----------------------------------------------------------------------------------
 
@@ -185,6 +197,22 @@ class _Doubts:
         return self._document.fault(node, (*record.path, *path), message, remedy)
 
 
+def _no_pem(name: str) -> tuple[str, str] | None:
+    """Say why a file of certificates cannot be used; its sink would wait for that.
+
+    Only a warning, because where a configuration is checked is not always where it is used.
+    """
+    try:
+        with FilePath(name).open("rb") as file:
+            text = file.read(_MOST)
+    except FileNotFoundError:
+        return "there is no such file here", "create it, or correct its name; the sink waits until it is there"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "its name is no name of a file"
+        return f"the file cannot be read: {reason}", "check its name and its permissions"
+    return None if b"-----BEGIN " in text else ("this file holds no PEM", "name one with -----BEGIN ... in it")
+
+
 def _in_memory(*, mirrored: bool) -> tuple[str, str]:
     lost = "the journal is in memory: when the pod goes, "
     if mirrored:
@@ -209,6 +237,14 @@ def _doubt(field: str, text: str, *, refused: bool) -> tuple[str, str] | None:
     shown = escape(text[:60])
     if len(text) >= 2 and text.startswith("/") and text.endswith("/"):
         return None if refused else _doubt_pattern(field, text[1:-1])
+    flagged = _FLAGGED.fullmatch(text)
+    if flagged and "/" not in flagged[1]:
+        letters = "".join(sorted(set(flagged[2])))
+        remedy = f"write '/(?{escape(letters)}){escape(flagged[1][:60])}/'"
+        return "letters behind the last / are not understood, so this stands for itself", remedy
+    if text.startswith("/"):
+        message = "this begins like a /regular expression/ and does not end like one, so it stands for itself"
+        return message, f"write '{shown}/' if one is meant"
     known = {"type": TYPES, "origin": ORIGINS}.get(field)
     if known is not None and text not in known:
         close = similar(text, known)

@@ -18,6 +18,7 @@ import yaml
 
 from eventer.config.document import Document, Path, dotted, read, syntax_excerpt
 from eventer.config.doubts import doubts
+from eventer.config.foreign import foreign
 from eventer.config.leaves import BAD
 from eventer.config.place import StatePath
 from eventer.config.reading import Reading, Record
@@ -91,6 +92,10 @@ def examine(path: FilePath, environ: Mapping[str, str]) -> Examined:
         remedy = "it needs sources and sinks; config/examples has files to start from"
         fault = Fault(path="", message="the file is empty", remedy=remedy, file=str(path))
         return Examined(config=None, faults=[fault], excerpt=document.excerpt)
+    others = foreign(document)
+    if others:
+        others.sort(key=lambda fault: (fault.line or 0, fault.column or 0))
+        return Examined(config=None, faults=others, excerpt=document.excerpt)
     reading = Reading(document, environ, path.parent)
     value: Any = reading.read(Config, document.root)
     faults = [*reading.faults, *_same_clusters(reading), *_selectors(reading), *doubts(reading)]

@@ -13,7 +13,7 @@ from yaml.nodes import Node, ScalarNode
 from eventer.config.document import DEPTH, NODES, Document, Path
 from eventer.config.leaves import BAD, choices
 from eventer.config.variables import Filled, fill, has_variable, names_in
-from eventer.config.words import describe, got, one_of, similar
+from eventer.config.words import describe, got, one_of, shaped, similar
 from eventer.errors import Fault
 from eventer.text import escape
 
@@ -102,9 +102,10 @@ class Notes:
             visible: False where the value may be a secret.
         """
         expected = describe(kind)
-        remedy = f"write {expected}"
+        remedy = shaped(kind, node) or f"write {expected}"
         if isinstance(node, ScalarNode) and node.tag == f"{YAML}null":
-            remedy = "give it a value, or remove it"
+            needed = isinstance(kind, inspect.DictType) and kind.min_length
+            remedy = remedy if needed else "give it a value, or remove it"
         elif isinstance(node, ScalarNode) and visible:
             close = similar(node.value, choices(kind))
             variables = one_of(dict.fromkeys(names_in(node.value)))
@@ -135,11 +136,13 @@ class Notes:
                 text = text.replace(value, shown)
             return escape(text[:_LONGEST])  # cut last: part of a secret would not be found
 
+        # What an alias stands for is read at each *name, and has the same faults each time.
+        once = {(fault.line, fault.column, fault.message): fault for fault in reversed(self._faults)}
         return [
             msgspec.structs.replace(
                 fault, message=mask(fault.message), remedy=mask(fault.remedy), path=mask(fault.path)
             )
-            for fault in self._faults
+            for fault in reversed(once.values())
         ]
 
     def filled(self, node: ScalarNode, place: Place) -> Filled | None:

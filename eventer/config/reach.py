@@ -20,6 +20,8 @@ TYPES: Final = ("Normal", "Warning")
 """All types of an Event (https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/)."""
 ORIGINS: Final = tuple(str(origin) for origin in Origin)
 _CLOSED: Final[Mapping[str, Sequence[str]]] = {"type": TYPES, "origin": ORIGINS}
+_COMMON: Final[Mapping[str, int]] = {"origin": 4, "type": 3, "cluster": 2, "kind": 1, "component": 1}
+"""Fields for whose few values many rules ask alike, the worst with the highest number."""
 _OWN: Final[Mapping[str, str]] = {
     "origin": Origin.EVENTER, "type": "Warning", "kind": "Eventer", "namespace": "", "name": "eventer",
     "component": "eventer", "node": "",
@@ -85,7 +87,9 @@ class Covering:
             rule: the rule.
         """
         tests = _named(rule)
-        words_only = next((field for field, test in tests.items() if test.words and not test.patterns), "")
+        # Of several the one with most values, so that few rules are looked at one by one.
+        named = [field for field, test in tests.items() if test.words and not test.patterns]
+        words_only = min(named, key=lambda field: _COMMON.get(field, 0), default="")
         group = self._groups.setdefault((frozenset(tests), words_only), {})
         for word in tests[words_only].words if words_only else ("",):
             group.setdefault(word, []).append((at, rule))

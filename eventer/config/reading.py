@@ -13,7 +13,7 @@ with paths counted from that struct.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from msgspec import inspect
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from eventer.config.document import Document, Pair, Path
+from eventer.config.foreign import option
 from eventer.config.kinds import KindError, options_of
 from eventer.config.leaves import BAD, BASIC, can_be, fits, gather, is_secret, left_out, meaning, number, word
 from eventer.config.notes import YAML, Notes, Place, TooMuchError
@@ -30,7 +31,7 @@ from eventer.config.secrets import secret_file
 from eventer.config.variables import has_variable
 from eventer.config.words import alternatives, describe, one_of, similar, unwrap
 from eventer.errors import ConfigError, Fault
-from eventer.match import Rule
+from eventer.match import FIELDS, Rule
 from eventer.sink import SinkConfig, kinds
 from eventer.text import escape
 from eventer.values import Secret
@@ -38,7 +39,10 @@ from eventer.values import Secret
 __all__ = ["Reading", "Record"]
 
 _SINK_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_OTHER_TAGS: Final = tuple(f"{YAML}{name}" for name in ("binary", "set", "omap", "pairs"))
+_TAGS: Final = frozenset(
+    f"{YAML}{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value")
+)
+"""What YAML makes of plain text; everything else was asked for with ! in the file."""
 _TEXT: Final = inspect.StrType()
 _SECRET: Final = inspect.CustomType(Secret)
 _CONTAINERS: Final = (inspect.StructType, inspect.DictType, inspect.CollectionType)
@@ -71,6 +75,8 @@ class Reading:
         """Everything noted, once `read` has returned."""
         self.records: list[Record] = []
         self._notes = Notes(document, environ)
+        self._options: dict[str, inspect.Type] = {}
+        """Of each kind that was met; finding one looks through all that is installed."""
         self._base = base
 
     def read(self, cls: type, root: Node) -> Any:
@@ -78,6 +84,9 @@ class Reading:
         try:
             value = self._value(inspect.type_info(cls), root, Place())
         except TooMuchError:
+            # What was noted so far is the same again and again.
+            self._notes.forget(0)
+            self.records.clear()
             message = "aliases make this file larger than it may be, or refer to themselves"
             self._notes.fault(root, (), message, "write the values out instead of using & and *")
             value = BAD
@@ -86,7 +95,7 @@ class Reading:
 
     def _value(self, kind: inspect.Type, node: Node, place: Place) -> Any:
         self._notes.count(place)
-        if not node.tag.startswith(YAML) or node.tag in _OTHER_TAGS:
+        if node.tag not in _TAGS:
             self._notes.fault(node, place.path, "YAML tags (!) are not understood here", "write the value without it")
             return BAD
         kind = unwrap(kind)
@@ -121,6 +130,7 @@ class Reading:
         found = {pair.key: pair for pair in self.document.entries(node)}
         values: dict[str, Any] = {}
         surplus = False
+        meant: set[str | None] = set()
         for key, pair in found.items():
             down = place.down(key, pair.where)
             if key in fields:
@@ -135,20 +145,33 @@ class Reading:
             else:
                 surplus = True
                 names = [*fields, *sorted(files)]
-                close = similar(key, names)
-                remedy = f"did you mean {close}?" if close else f"known here: {', '.join(names) or 'nothing'}"
+                close, remedy = self._meant(kind, names, key, place)
+                meant.add(close)
                 self._notes.fault(pair.where, down.path, f'"{escape(key[:60])}" is not known here', remedy)
         for name, field in fields.items():
             if field.required and field.name not in values:
+                values[field.name] = BAD
+                if name in meant:  # told above, where it is misspelt
+                    continue
                 remedy = f"add {name}: with {describe(field.type)}"
                 if name in secret:
                     remedy = f"add {name}: ${{VARIABLE}}, or {name}_file: with the name of a file"
                 self._notes.fault(place.key or node, (*place.path, name), f"{name} is missing", remedy)
-                values[field.name] = BAD
         self.records.append(Record(kind.cls, values, node, place.path))
         if surplus or any(value is BAD for value in values.values()):
             return BAD
         return self._made(kind.cls, values, node, place)
+
+    def _meant(self, kind: inspect.StructType, names: list[str], key: str, place: Place) -> tuple[str | None, str]:
+        """Say which option was probably meant by one that is not known, and what to do."""
+        below = _below(kind.fields, key)
+        if below:
+            return None, f"write it below {one_of(f'{name}:' for name in below)}"
+        close, remedy = option(place.path, key, names)
+        if remedy:
+            return close, remedy
+        close = similar(key, names)
+        return close, f"did you mean {close}?" if close else f"known here: {', '.join(names) or 'nothing'}"
 
     def _made(self, cls: type, values: dict[str, Any], node: MappingNode, place: Place) -> Any:
         try:
@@ -178,7 +201,11 @@ class Reading:
             return self._notes.unexpected(_MAPPING, node, place, visible=False)
         pair = next((pair for pair in self.document.entries(node) if pair.key == "kind"), None)
         if pair is None:
-            remedy = f"add kind: with {one_of(kinds())}"
+            known = kinds()
+            # Other programs name the kind as a key, or where the sink's own name stands here.
+            words = (name, *(each.key for each in self.document.entries(node)))
+            near = next((word for word in words if word in known), None)
+            remedy = f"add kind: {near}" if near else f"add kind: with {one_of(known)}"
             self._notes.fault(place.key or node, (*place.path, "kind"), "kind is missing", remedy)
             return BAD
         down = place.down("kind", pair.where)
@@ -186,11 +213,11 @@ class Reading:
         if kind is BAD:
             return BAD
         try:
-            options = options_of(kind)
+            described = self._options.get(kind) or inspect.type_info(options_of(kind))
         except KindError as error:
             self._notes.fault(pair.value, down.path, escape(error.message), error.remedy)
             return BAD
-        described = inspect.type_info(options)
+        self._options[kind] = described
         assert isinstance(described, inspect.StructType)
         return self._struct(described, node, place)
 
@@ -302,6 +329,20 @@ class Reading:
         if node.tag == f"{YAML}null":
             return None
         return self._scalar(meaning(node)[0](), node, place)
+
+
+def _below(fields: Iterable[inspect.Field], key: str) -> list[str]:
+    """Return the options of a struct in which this key would be right."""
+    found: list[str] = []
+    for field in fields:
+        kind = unwrap(field.type)
+        for member in alternatives(kind) if isinstance(kind, inspect.UnionType) else [kind]:
+            if not isinstance(member, inspect.StructType):
+                continue
+            names = FIELDS if member.cls is Rule else [inner.encode_name for inner in member.fields]
+            if key in names and not hasattr(member.cls, "EXPECTED"):
+                found.append(field.encode_name)
+    return found
 
 
 def _parts(path: str) -> Path:

@@ -9,6 +9,7 @@ from msgspec import inspect
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from eventer.config.document import Pair, Path
+from eventer.config.foreign import field
 from eventer.config.leaves import BAD
 from eventer.config.notes import Notes, Place
 from eventer.config.variables import has_variable
@@ -61,7 +62,7 @@ def _note(
     if len(path) == 1 and path[0] not in FIELDS:
         found = pairs[str(path[0])].where
         close = similar(str(path[0]), FIELDS)
-        remedy = f"did you mean {close}? {remedy}" if close else remedy
+        remedy = f"did you mean {close}? {remedy}" if close else field(str(path[0])) or remedy
     else:
         found = notes.document.locate(node, path)
         if isinstance(found, ScalarNode) and has_variable(found.value):

@@ -11,6 +11,7 @@ import msgspec
 __all__ = ["Filled", "fill", "has_variable", "names_in"]
 
 _PLACE: Final = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
+_DEFAULT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::?[-=?+])")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -46,7 +47,14 @@ def fill(text: str, environ: Mapping[str, str]) -> Filled:
             return "$"
         name = match[1]
         if not match[2] or not _NAME.fullmatch(name):
-            faults.append(("${ begins no variable here", "write ${NAME}, or $${ where ${ itself is meant"))
+            default = _DEFAULT.match(name) if match[2] else None
+            if default:
+                message = (
+                    f"${{{default[0]}...}} is how a shell gives {default[1]} a default, which is not possible here"
+                )
+                faults.append((message, f"write ${{{default[1]}}} and set the variable"))
+            else:
+                faults.append(("${ begins no variable here", "write ${NAME}, or $${ where ${ itself is meant"))
             return ""
         value = environ.get(name)
         if value is None:

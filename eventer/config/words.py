@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final
@@ -14,7 +15,7 @@ from eventer.match import Rule
 from eventer.text import escape
 from eventer.values import Duration, Secret, Size
 
-__all__ = ["alternatives", "describe", "got", "one_of", "similar", "unwrap"]
+__all__ = ["alternatives", "describe", "got", "one_of", "shaped", "similar", "unwrap"]
 
 _KNOWN: Final[dict[type, str]] = {
     Duration: "a duration such as 30s, 5m or 1h30m",
@@ -22,6 +23,10 @@ _KNOWN: Final[dict[type, str]] = {
     Secret: "a text",
     Rule: "a rule such as {type: Warning}",
 }
+_ALIKE: Final = 0.7
+"""Two short words with half of their letters in common are not alike: `path` is no misspelt `match`."""
+_BEGINS: Final = 4
+"""Letters of a word that is meant by one that goes on behind it: `bearer_token`."""
 _SHOWN: Final = 60
 """Characters of a value that a message repeats."""
 
@@ -117,8 +122,36 @@ def got(node: Node, *, visible: bool = True) -> str:
     return escape(text) if node.style is None else f'"{escape(text)}"'
 
 
+def shaped(kind: inspect.Type, node: Node) -> str:
+    """Say how to write a list or a mapping where something of another shape stands; empty where that is not it."""
+    kind = unwrap(kind)
+    if isinstance(kind, inspect.CollectionType):
+        if isinstance(node, MappingNode):
+            return 'write a list: "- " before the first line of each item'
+        return "write a list: [ITEM, ITEM]" if isinstance(node, ScalarNode) else ""
+    if isinstance(kind, inspect.StrType) and isinstance(node, MappingNode) and node.flow_style:
+        return "put quotes around a text that begins with {"
+    if isinstance(kind, inspect.DictType) and kind.min_length and (not isinstance(node, SequenceNode)):
+        return "write at least one entry: a name, a colon, and indented below it what belongs to it"
+    if not isinstance(kind, inspect.StructType | inspect.DictType) or hasattr(getattr(kind, "cls", None), "parse"):
+        return ""
+    if isinstance(node, ScalarNode) and re.search(r"\w:\S", node.value) and node.style is None:
+        return 'write a mapping: "name: value", with a space after the colon'
+    if isinstance(node, SequenceNode) and node.value:
+        return 'write a mapping: "name:" before each value, in place of "- "'
+    fields = kind.fields if isinstance(kind, inspect.StructType) else ()
+    names = [field.encode_name for field in fields]
+    needed = [field.encode_name for field in fields if field.required]
+    if needed:
+        return f"write a mapping with {', '.join(needed)}"
+    return f"write a mapping of {one_of(names)}" if names else 'write a mapping: lines of "name: value"'
+
+
 def similar(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant."""
     plain = {name.lower().replace("-", "").replace("_", ""): name for name in known}
-    close = difflib.get_close_matches(word[:64].lower().replace("-", "").replace("_", ""), plain, n=1)
+    text = word[:64].lower().replace("-", "").replace("_", "")
+    close = difflib.get_close_matches(text, plain, n=1, cutoff=_ALIKE)
+    close = close or [name for name in plain if len(name) >= _BEGINS and text.startswith(name)][:1]
+    close = close or [name for name, full in plain.items() if full.startswith(f"{word}_")][:1]
     return plain[close[0]] if close and plain[close[0]] != word else None

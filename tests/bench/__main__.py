@@ -6,7 +6,10 @@
     python -m tests.bench idle --seconds 3600      L4: CPU, memory and requests of doing nothing
     python -m tests.bench start                    Q7: with 1 GiB of backlog
     python -m tests.bench first                    from the start of the process to the first event delivered
+    python -m tests.bench surface                  what people wait for: the check of 2,000 lines, imports
     python -m tests.bench limit                    L5: 128 MiB, dead sinks, a flood
+    python -m tests.bench elasticsearch            the sink's increment over the null sink against its bare client
+    python -m tests.bench kafka                    a real broker, against aiokafka's own producer
     python -m tests.bench peer --peer PATH         against kubernetes-event-exporter
 
 Absolute figures are of the machine that ran it; only the ratios are claims.
@@ -22,10 +25,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import compare, load, path, peer, start
+from tests.bench import compare, elasticsearch, load, path, peer, start, surface
 from tests.bench.rig import Bench, say
 
 ALWAYS = ("flat", "profile", "rules", "sync", "latency", "memory")
+
+
+def _kafka(n: int, rounds: int) -> Callable[[Bench], None]:
+    def run(bench: Bench) -> None:
+        from tests.bench import kafka  # needs Kafka's jars and aiokafka
+
+        kafka.kafka(bench, n, rounds)
+
+    return run
 
 
 def main() -> int:
@@ -50,7 +62,10 @@ def main() -> int:
         "idle": lambda bench: load.idle(bench, args.seconds),
         "start": lambda bench: start.start(bench, 1024),
         "first": lambda bench: start.first(bench, rounds),
+        "surface": surface.surface,
         "limit": lambda bench: load.limit(bench, args.backlog),
+        "elasticsearch": lambda bench: elasticsearch.elasticsearch(bench, n, rounds),
+        "kafka": _kafka(n, rounds),
         "peer": lambda bench: peer.peer(bench, args.peer, 20_000, rounds),
     }
     what = args.what or list(ALWAYS)

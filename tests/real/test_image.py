@@ -142,9 +142,20 @@ def test_the_image_is_nobodys_and_runs_the_daemon() -> None:
     assert [json.loads(rest) for name, rest in second if name in {"ENTRYPOINT", "CMD"}] == [["eventer"], ["run"]]
 
 
-async def test_the_daemon_runs_as_that_user_and_writes_only_its_state(opt: Path, plane: ControlPlane) -> None:
-    before = sorted(opt.rglob("*"))
+@pytest.fixture
+def state(plane: ControlPlane) -> Iterator[Path]:
+    """A state directory that holds the configuration, and what leads to the API server."""
     state = Path(tempfile.mkdtemp(prefix="eventer-image-state-"))
+    shutil.copy(plane.ca_file, state / "ca.crt")
+    plane.kubeconfig(path=state / "kubeconfig")
+    kubeconfig = state / "kubeconfig"
+    kubeconfig.write_text(kubeconfig.read_text().replace(str(plane.ca_file), str(state / "ca.crt")))
+    yield state
+    shutil.rmtree(state)
+
+
+def prepare(state: Path, uid: int) -> int:
+    """Write the configuration, give everything to the user, and return the port."""
     port = free_port()
     config = {
         "sources": [{"kubernetes": {"kubeconfig": str(state / "kubeconfig")}}],
@@ -153,17 +164,16 @@ async def test_the_daemon_runs_as_that_user_and_writes_only_its_state(opt: Path,
         "server": {"listen": f"127.0.0.1:{port}"},
     }
     (state / "eventer.yaml").write_text(yaml.safe_dump(config))
-    shutil.copy(plane.ca_file, state / "ca.crt")
-    plane.kubeconfig(path=state / "kubeconfig")
-    kubeconfig = state / "kubeconfig"
-    kubeconfig.write_text(kubeconfig.read_text().replace(str(plane.ca_file), str(state / "ca.crt")))
     if ROOTED:
         for path in (state, *state.iterdir()):
-            os.chown(path, UID, UID)
+            os.chown(path, uid, uid)
+    return port
+
+
+async def exports(plane: ControlPlane, state: Path, port: int, argv: list[str]) -> dict[str, str]:
+    """Run the daemon until events are in its file, and end it; return what the kernel says of it meanwhile."""
     logs = Path(tempfile.mkdtemp(prefix="eventer-image-log-"))
-    # The helpers that start it are found by their paths; the daemon itself finds no program but its own.
-    argv = as_user("/usr/bin/env", "-i", "-C", state, *(f"{name}={value}" for name, value in environment(opt).items()))
-    daemon = Child("image", [*argv, opt / "bin/eventer", "run", "-c", state / "eventer.yaml"], logs)
+    daemon = Child("image", argv, logs)
     daemon.start()
     try:
 
@@ -176,7 +186,7 @@ async def test_the_daemon_runs_as_that_user_and_writes_only_its_state(opt: Path,
                 return False
 
         await until(ready, "the daemon to be ready")
-        writer = Writer(plane.api, seed=1, namespaces=("default",))
+        writer = Writer(plane.api, seed=port, namespaces=("default",))
         written = {truth.uid for truth in await write(writer, 5)}
 
         def arrived() -> bool:
@@ -185,10 +195,105 @@ async def test_the_daemon_runs_as_that_user_and_writes_only_its_state(opt: Path,
             return all(uid in text for uid in written)
 
         await until(arrived, "the events to be in the file")
+        status = Path(f"/proc/{daemon.pid}/status").read_text()
         daemon.signal(signal.SIGTERM)
         assert await daemon.ended() == 0, daemon.tail()
     finally:
         daemon.kill()
-        shutil.rmtree(state)
         shutil.rmtree(logs)
+    return dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+
+
+def bare(opt: Path, state: Path) -> list[str]:
+    """Return how the daemon is started: with the image's environment, and nothing of ours."""
+    # The helpers that start it are found by their paths; the daemon itself finds no program but its own.
+    variables = [f"{name}={value}" for name, value in environment(opt).items()]
+    run = [str(opt / "bin/eventer"), "run", "-c", str(state / "eventer.yaml")]
+    return ["/usr/bin/env", "-i", "-C", str(state), *variables, *run]
+
+
+async def test_the_daemon_runs_as_that_user_and_writes_only_its_state(
+    opt: Path, plane: ControlPlane, state: Path
+) -> None:
+    before = sorted(opt.rglob("*"))
+    port = prepare(state, UID)
+    await exports(plane, state, port, as_user(*bare(opt, state)))
     assert sorted(opt.rglob("*")) == before
+
+
+PROBE = """
+import os, sys
+tries = (
+    lambda: os.setuid(0),
+    lambda: os.chroot("/"),
+    lambda: os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1)),
+    lambda: os.close(os.open("/", os.O_TMPFILE | os.O_RDWR)),
+    lambda: os.close(os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)),
+)
+done = 0
+for each in tries:
+    try:
+        each()
+    except OSError:
+        continue
+    done += 1
+print(done)
+"""
+"""Counts what a program may do that none in a restricted pod may."""
+RANDOM_UID = 1_000_730_000
+"""As OpenShift gives out: in no /etc/passwd, without a home."""
+
+
+def restricted(opt: Path, state: Path) -> list[str]:
+    """Return a command that starts the daemon with as little as Pod Security `restricted` leaves.
+
+    In a mount namespace of its own: the root read-only, all but the state; there no capability, no new
+    privilege, a user of no name, and the system calls of a runtime's default profile.
+    """
+    steps = [f"mount --bind {state} {state}"]
+    # Python itself may be installed in the home of root, which this user may not enter.
+    home, base = Path.home(), Path(sys.base_prefix)
+    if base.is_relative_to(home):
+        steps += [
+            f"mount --bind {base} /mnt",
+            f"mount -t tmpfs -o mode=755 tmpfs {home}",
+            f"mkdir -p {base}",
+            f"mount --bind /mnt {base}",
+            f"mount -o remount,ro,mode=755 {home}",
+            f"mount -o remount,bind,ro {base}",
+        ]
+    steps.append("mount -o remount,bind,ro /")
+    user = [f"--reuid={RANDOM_UID}", f"--regid={RANDOM_UID}", "--clear-groups"]
+    nothing = ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
+    confined = [sys.executable, str(ROOT / "tests/helpers/confined.py")]
+    last = shlex.join(["setpriv", *user, *nothing, "--", *confined, *bare(opt, state)])
+    return ["unshare", "--mount", "--", "sh", "-ec", "\n".join([*steps, f"exec {last}"])]
+
+
+@pytest.mark.skipif(not ROOTED, reason="another user and a read-only root are root's to give")
+async def test_x7_a_random_user_without_capabilities_on_a_read_only_root(
+    opt: Path, plane: ControlPlane, state: Path
+) -> None:
+    """X7, what a kubelet would do. That admission lets the pod in, tests/real/test_chart.py shows."""
+    before = sorted(opt.rglob("*"))
+    port = prepare(state, RANDOM_UID)
+    status = await exports(plane, state, port, restricted(opt, state))
+    assert set(status["Uid"].split()) == set(status["Gid"].split()) == {str(RANDOM_UID)}
+    assert {status[name].strip("0") for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {""}
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert sorted(opt.rglob("*")) == before
+    assert {path.stat().st_uid for path in state.iterdir()} == {RANDOM_UID}
+
+
+@pytest.mark.skipif(not ROOTED, reason="another user and a read-only root are root's to give")
+def test_x7_what_is_refused_there_is_refused(opt: Path, state: Path) -> None:
+    """The test above would pass without the walls; here each of them is run into."""
+    prepare(state, RANDOM_UID)
+    *head, script = restricted(opt, state)
+    instead = script[: script.index("/usr/bin/env")] + shlex.join([sys.executable, "-c", PROBE, str(opt / "x")])
+    done = subprocess.run([*head, instead], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["0"]
+    outside = subprocess.run(
+        [sys.executable, "-c", PROBE, str(state / "x")], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(outside.stdout) >= 3  # the probe itself can see the difference

@@ -299,8 +299,12 @@ async def test_what_is_no_event_is_rejected_not_raised(far: FarSide) -> None:
 
 
 async def test_a_secret_that_is_no_address_blocks(far: FarSide, tmp_path: Path) -> None:
+    """What was an address when the configuration was read, and is none after its file was rewritten."""
+    file = tmp_path / "url"
     for text in ("ftp://h/x", "no url", "https://", "http://[::1", "http://h:port/" + CANARY):
-        async with opened(far, url=Secret.literal(text)) as sink:
+        file.write_text(far.url)
+        async with opened(far, url=Secret.file(file)) as sink:
+            file.write_text(text)
             with pytest.raises(Blocked) as caught:
                 await send(sink, 1)
             assert caught.value.reason == "address"

@@ -33,10 +33,15 @@ def test_sizes(text: str, size: int) -> None:
     assert Size.parse(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1 TiB", "1Ki", "1,5MiB", "MiB", "1MiB1KiB", "1e9"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "1 TiB", "1,5MiB", "MiB", "1MiB1KiB", "1e9"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="is no size; write for example 64MiB"):
         Size.parse(text)
+
+
+def test_a_size_as_kubernetes_writes_it_is_told_apart() -> None:
+    with pytest.raises(ValueError, match="'1Ki' is no size; write 1KiB"):
+        Size.parse("1Ki")
 
 
 @pytest.mark.parametrize("digits", [12, 30, 400, 5000])

@@ -26,7 +26,9 @@ def test_what_kubectl_takes(text: str) -> None:
     assert LabelSelector.parse(text).replace(" ", "") == text.replace(" ", "")
 
 
-@pytest.mark.parametrize("text", ["", ",", "team=shop,", "team>1", "in (a)", "team in a,b", "-x=1", "team=a b", "a=b=c"])
+@pytest.mark.parametrize(
+    "text", ["", ",", "team=shop,", "team>1", "in (a)", "team in a,b", "-x=1", "team=a b", "a=b=c"]
+)
 def test_what_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="; write for example"):
         LabelSelector.parse(text)

@@ -1,0 +1,130 @@
+"""The sink `kafka` against a real broker: its CPU over a null sink, as a ratio to aiokafka's own producer.
+
+The bare client makes the same records (key, value, headers) of the same lines and sends them by aiokafka's
+batch API, acknowledged by all replicas and idempotent, in batches of the same size.
+
+    python -m tests.bench.kafka FILE SERVER TOPIC N    the bare client; prints CPU seconds and seconds
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from tests.bench.rig import Bench, end, memory, say, start
+from tests.real.brokers import Kafka
+
+_PARTITIONS = 3
+_BATCH = 2000
+"""Events in one send, as the runner's `batch.count`."""
+
+
+def kafka(bench: Bench, n: int, rounds: int) -> None:
+    """Measure both in turn, and say the ratio."""
+    asyncio.run(_measure(bench, n, rounds))
+
+
+async def _measure(bench: Bench, n: int, rounds: int) -> None:
+    directory = bench.dir / "kafka"
+    directory.mkdir()
+    cluster = Kafka(directory)
+    rows: dict[str, list[tuple[float, float, float]]] = {"null": [], "kafka": [], "bare client": []}
+    requests: list[float] = []
+    try:
+        await cluster.start()
+        records = directory / "records.jsonl"
+        for number in range(rounds):
+            rows["null"].append(_daemon(bench, n, {"kind": "stdout"})[:3])
+            topic = await cluster.topic(f"round-{number}", partitions=_PARTITIONS)
+            sink = {"kind": "kafka", "brokers": cluster.servers(), "topic": topic}
+            micros, rate, peak, sends = await asyncio.to_thread(_daemon, bench, n, sink)
+            rows["kafka"].append((micros, rate, peak))
+            requests.append(sends / n * 10_000)
+            assert await cluster.count(topic) == n, "not every event is there once"
+            if not number:
+                await _keep(cluster, topic, records)
+            bare = await cluster.topic(f"bare-{number}", partitions=_PARTITIONS)
+            rows["bare client"].append(await asyncio.to_thread(_bare, records, cluster.servers()[0], bare, n))
+    finally:
+        cluster.stop()
+    say(f"\n| kafka, {n:,} events | CPU µs/event | events/s | peak MiB |\n|---|---|---|---|")
+    medians = {name: [statistics.median(values) for values in zip(*runs, strict=True)] for name, runs in rows.items()}
+    for name, (micros, rate, peak) in medians.items():
+        say(f"| {name} | {micros:.1f} | {rate:,.0f} | {peak:.0f} |")
+    increment = medians["kafka"][0] - medians["null"][0]
+    say(
+        f"increment over null {increment:.1f} µs an event, {increment / medians['bare client'][0]:.2f} × the bare client"
+    )
+    say(f"{statistics.median(requests):.1f} sends per 10,000 events")
+
+
+def _daemon(bench: Bench, n: int, sink: dict[str, object]) -> tuple[float, float, float, float]:
+    """Microseconds of CPU an event, events/s, peak MiB and sends of the whole path."""
+    bench.fresh()
+    daemon = bench.daemon({"out": sink})
+    bench.ask(f"/load?n={n}")
+    before, began = daemon.cpu(), time.perf_counter()
+    bench.ask("/flood")
+    daemon.wait(n)
+    wall, used = time.perf_counter() - began, daemon.cpu() - before
+    peak, sends = memory(daemon.process.pid, "VmHWM"), daemon.metric("eventer_sink_sends_total")
+    daemon.stop()
+    return used / n * 1e6, n / wall, peak, sends
+
+
+async def _keep(cluster: Kafka, topic: str, path: Path) -> None:
+    """Write the values of a topic into a file, for the bare client."""
+    with path.open("wb") as file:
+        for message in itertools.islice(await cluster.read(topic), 20_000):
+            file.write(message.value + b"\n")
+
+
+def _bare(records: Path, server: str, topic: str, n: int) -> tuple[float, float, float]:
+    process = start("-m", "tests.bench.kafka", records, server, topic, n)
+    assert process.stdout is not None
+    seconds, wall, peak = map(float, process.stdout.readline().split())
+    end(process)
+    return seconds / n * 1e6, n / wall, peak
+
+
+class _Names(msgspec.Struct):
+    """What of a line stands in key and headers."""
+
+    id: str
+    object: str
+
+
+async def _produce(records: Path, server: str, topic: str, n: int) -> None:
+    held = records.read_bytes().splitlines()
+    decode = msgspec.json.Decoder(_Names).decode
+    producer = AIOKafkaProducer(bootstrap_servers=server, enable_idempotence=True, max_batch_size=1_000_000)
+    await producer.start()
+    await producer.partitions_for(topic)
+    used, began = time.process_time(), time.perf_counter()
+    source = itertools.islice(itertools.cycle(held), n)
+    while block := list(itertools.islice(source, _BATCH)):
+        sent = []
+        for partition in range(_PARTITIONS):
+            batch = producer.create_batch()
+            for line in block[partition::_PARTITIONS]:
+                names = decode(line)
+                headers = [("event-id", names.id.encode()), ("content-type", b"application/json")]
+                taken = batch.append(timestamp=None, key=names.object.encode(), value=line, headers=headers)
+                assert taken is not None
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
+        await asyncio.gather(*sent)
+    used, wall = time.process_time() - used, time.perf_counter() - began
+    print(used, wall, memory(os.getpid(), "VmHWM"), flush=True)
+    await producer.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_produce(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])))
