@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from eventer.event import Event
+from eventer.patterns import TEXT_CAP, compile_pattern
 
 __all__ = ["FIELDS", "Part", "Rule", "RuleFault", "Test", "Verdicts"]
 
@@ -26,11 +27,6 @@ OPEN: Final = ("name", "node", "message")
 """Fields with a value of its own for nearly every event; tried each time."""
 FIELDS: Final = (*SHARED, *OPEN, "labels")
 
-_parser: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - the public alias warns since 3.11
-
-TEXT_CAP: Final = 4096
-"""Characters of a text that a regular expression sees. `re` backtracks: on hostile texts its time
-grows with the length to the power of the number of unbounded repeats, so the length is bounded."""
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ./_-]*(?<! )")
 """Texts that YAML takes as they are, also between braces."""
 REMEMBERED: Final = 65_536
@@ -188,60 +184,13 @@ def _test(value: Any, path: tuple[str | int, ...], faults: list[tuple[tuple[str 
             try:
                 pattern = compile_pattern(text[1:-1])
             except ValueError as error:
-                faults.append((place, str(error), "write a simpler regular expression"))
+                message, _, remedy = str(error).rpartition("; ")
+                faults.append((place, message, remedy))
                 continue
             (not_patterns if negated else patterns).append(pattern)
         else:
             (not_words if negated else words).append(text)
     return Test(frozenset(words), tuple(patterns), frozenset(not_words), tuple(not_patterns))
-
-
-def compile_pattern(text: str) -> re.Pattern[str]:
-    """Compile a regular expression, refusing the ones that can take exponential time.
-
-    Raises:
-        ValueError: it is no regular expression, or it repeats what itself repeats or can be read in
-            several ways (`(a+)+`, `(a|aa)+`), which takes `re` exponential time on texts that nearly
-            match.
-    """
-    try:
-        pattern = re.compile(text)
-        nested = _ambiguous(_parser.parse(text), repeats=1)
-    except RecursionError:
-        raise ValueError("the regular expression is nested too deeply") from None
-    except (re.error, OverflowError) as error:
-        raise ValueError(f"/{text}/ is no regular expression: {error}") from None
-    if nested:
-        raise ValueError(f"/{text}/ repeats a repeat or a choice, which can take for ever on a hostile text")
-    return pattern
-
-
-def _ambiguous(node: Any, *, repeats: Any) -> bool:
-    """Whether a text can be cut in more than one way into rounds of a repeat.
-
-    Unbounded repeats within any repeat, and, within unbounded ones, also whatever has a choice: a
-    repeat that may be shorter (`(a?a)*`), and alternatives that can begin alike (`(a|aa)+`).
-
-    Args:
-        node: of the syntax tree of `re`.
-        repeats: most rounds of the repeats around it.
-    """
-    if isinstance(node, _parser.SubPattern):
-        return any(_ambiguous(item, repeats=repeats) for item in node)
-    if isinstance(node, tuple) and len(node) == 2 and node[0] in (_parser.MAX_REPEAT, _parser.MIN_REPEAT):
-        least, most, inner = node[1]
-        if (most == _parser.MAXREPEAT and repeats > 1) or (least != most and repeats == _parser.MAXREPEAT):
-            return True
-        return _ambiguous(inner, repeats=max(most, repeats))
-    if isinstance(node, tuple) and len(node) == 2 and node[0] is _parser.BRANCH and repeats == _parser.MAXREPEAT:
-        firsts: list[Any] = [way[0] if len(way) else None for way in node[1][1]]
-        if any(first is None or first[0] is not _parser.LITERAL for first in firsts):
-            return True
-        if len({chr(first[1]).casefold() for first in firsts}) < len(firsts):
-            return True
-    if isinstance(node, list | tuple):
-        return any(_ambiguous(item, repeats=repeats) for item in node)
-    return False
 
 
 def _no_key(_: Event) -> None:

@@ -21,7 +21,7 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
 import httpx
@@ -34,7 +34,7 @@ from sinks._peer import forbidden
 from sinks._proxy import ProxyConfig
 from sinks._tls import TlsConfig, context, stamp
 
-__all__ = ["Http"]
+__all__ = ["Http", "check_address"]
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for connection and TLS handshake; three lost SYN packets on Linux."""
@@ -70,6 +70,7 @@ class Http:
         proxy: the way to go, if not the direct one.
         connections: requests that may overlap.
         answer_limit: bytes read of an answer.
+        metadata: address of the one metadata service that may be asked, where that is the purpose.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Http:
         proxy: ProxyConfig | None = None,
         connections: int = 1,
         answer_limit: int = ANSWER_LIMIT,
+        metadata: str = "",
     ) -> None:
         self._timeout = timeout
         self._clock = clock
@@ -90,6 +92,8 @@ class Http:
         self._proxy = proxy
         self._connections = connections
         self._answer_limit = answer_limit
+        self._metadata = metadata
+        self._extensions = {"trace": _looker(metadata)}
         self._link: _Link | None = None
         self._unusable: tuple[tuple[object, ...], str] | None = None
         """What no client could be made from, when that was last tried."""
@@ -117,6 +121,7 @@ class Http:
         headers: Mapping[str, str],
         *,
         within: float | None = None,
+        expected: Container[int] = (),
     ) -> Answer:
         """Send one request and read its answer.
 
@@ -126,11 +131,12 @@ class Http:
             body: sent as it is.
             headers: beside those for authentication; values without control characters.
             within: seconds, where less than the time-out is left.
+            expected: statuses other than 2xx that are answers to this caller too.
 
         Raises:
             Retry, Rejected, Blocked: see the tables at the top of this module and of `sinks._answers`.
         """
-        target = _parse(url)
+        target = _parse(url, self._metadata)
         place = f"{target.scheme}://{target.netloc.decode('ascii', 'replace')}/…"
         if self._proxy:
             place += " (through the proxy)"
@@ -143,14 +149,15 @@ class Http:
         try:
             async with (
                 asyncio.timeout(self._timeout if within is None else min(within, self._timeout)),
-                link.client.stream(method, target, content=body, headers=sent, extensions=_EXTENSIONS) as response,
+                link.client.stream(method, target, content=body, headers=sent, extensions=self._extensions) as response,
             ):
                 content = await self._read(response)
         except Exception as error:  # noqa: BLE001 - whatever the library raises must become an outcome
             failure = _failure(error, outer, place)
         else:
-            answer = Answer(response.status_code, content, _echoes(target, sent, own, link.made_from[1]))
-            if response.is_success:
+            secrets = _echoes(target, sent, own, link.made_from[1])
+            answer = Answer(response.status_code, content, secrets, dict(response.headers))
+            if response.is_success or response.status_code in expected:
                 return answer
             failure = refusal(answer, response.headers.get("retry-after", ""), self._clock.now(), place)
         finally:
@@ -252,7 +259,21 @@ def _echoes(target: httpx.URL, headers: list[tuple[bytes, bytes]], own: Credenti
     return sorted({item for item in found if len(item) >= 8}, key=len, reverse=True)
 
 
-def _parse(url: str) -> httpx.URL:
+def check_address(url: str) -> None:
+    """Check an address before anything is sent.
+
+    Raises:
+        ValueError: with the remedy; the address itself is not repeated.
+    """
+    try:
+        _parse(url)
+    except Blocked as error:
+        message, _, remedy = str(error).rstrip(".").partition("; ")
+        message = message[0].lower() + message[1:]
+        raise ValueError(f"{message}; {remedy or 'write the address of the receiver itself'}") from None
+
+
+def _parse(url: str, metadata: str = "") -> httpx.URL:
     """Read an address.
 
     Raises:
@@ -264,7 +285,7 @@ def _parse(url: str) -> httpx.URL:
         target = httpx.URL("")
     if target.scheme not in ("http", "https") or not target.host:
         raise Blocked("The address is no URL; write https://host/path.", reason="address")
-    if forbidden(target.host):
+    if forbidden(target.host) and target.host != metadata:
         raise _inside(target.host)
     return target
 
@@ -273,18 +294,20 @@ class _ForbiddenPeerError(Exception):
     """The name leads to an address that nothing may be sent to."""
 
 
-async def _look(name: str, info: Mapping[str, Any]) -> None:
-    """See whom a new connection leads to, before a byte is sent: a name can lead anywhere, any time anew."""
-    if name != "connection.connect_tcp.complete":
-        return
-    stream = info["return_value"]
-    host = str(stream.get_extra_info("server_addr")[0])
-    if forbidden(host):
-        await stream.aclose()
-        raise _ForbiddenPeerError(host)
+def _looker(metadata: str) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
+    """Make what looks at each new connection of a client that may ask this metadata service, if any."""
 
+    async def look(name: str, info: Mapping[str, Any]) -> None:
+        """See whom a connection leads to, before a byte is sent: a name can lead anywhere, any time anew."""
+        if name != "connection.connect_tcp.complete":
+            return
+        stream = info["return_value"]
+        host = str(stream.get_extra_info("server_addr")[0])
+        if forbidden(host) and host != metadata:
+            await stream.aclose()
+            raise _ForbiddenPeerError(host)
 
-_EXTENSIONS: Final = {"trace": _look}
+    return look
 
 
 async def _stay(response: httpx.Response) -> None:

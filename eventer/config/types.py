@@ -64,7 +64,8 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
             elif host and not _HOST.fullmatch(host):
                 raise ValueError("no host")
         except ValueError:
-            raise ValueError(f"{text!r} is no address to listen on; write {cls.EXPECTED}") from None
+            remedy = f":{text}" if text.isascii() and text.isdigit() else cls.EXPECTED
+            raise ValueError(f"{text!r} is no address to listen on; write {remedy}") from None
         return cls(host=host, port=int(port))
 
     def __str__(self) -> str:

@@ -59,10 +59,10 @@ class Server:
 async def client(port: int, n: int) -> None:
     """Post n prepared documents, and print the CPU seconds that it took."""
     import httpx
+    from sinks._elasticsearch_documents import Documents
 
     from eventer.event import encode_lines
     from eventer.sink import Batch
-    from sinks._elasticsearch_documents import Documents
     from tests.helpers.sinks import make_event
 
     lines = encode_lines(

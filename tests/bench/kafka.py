@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from tests.real.brokers import Kafka
 
 from tests.bench.rig import Bench, end, memory, say, start
-from tests.real.brokers import Kafka
 
 _PARTITIONS = 3
 _BATCH = 2000

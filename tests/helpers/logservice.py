@@ -73,7 +73,7 @@ class LogService(FarSide):
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.fault: Answer | None = None
         """Answer to everything."""
-        self.refuse: Callable[[Group], Answer | None] = lambda group: None
+        self.refuse: Callable[[Group], Answer | None] = lambda _: None
         """Asked for each group: why it is not taken."""
         self.groups: list[Group] = []
         """What was taken, in order."""

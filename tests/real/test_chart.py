@@ -123,7 +123,9 @@ WHOLE: tuple[dict[str, Any], ...] = ()
 """What the chart reads without any value."""
 SINGLE = ({"cluster": "north", "kubernetes": {"namespaces": ["first", "second"], "api": "events"}},)
 """With rights in two namespaces only."""
-LABELLED = ({"cluster": "north", "kubernetes": {"namespace_selector": "kubernetes.io/metadata.name in (first,second)"}},)
+LABELLED = (
+    {"cluster": "north", "kubernetes": {"namespace_selector": "kubernetes.io/metadata.name in (first,second)"}},
+)
 """With the right to see which namespaces there are."""
 
 
@@ -185,7 +187,7 @@ def rights_in(objects: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str,
 
 
 @pytest.mark.parametrize("sources", [WHOLE, SINGLE, LABELLED], ids=["cluster", "namespaces", "labels"])
-def test_no_right_is_given_that_is_not_shown_to_be_needed(sources: tuple[dict[str, Any], ...]) -> None:
+def test_x8_no_right_is_given_that_is_not_shown_to_be_needed(sources: tuple[dict[str, Any], ...]) -> None:
     """Each right of the chart is one that the test below takes away."""
     objects = render({"config": {"sources": list(sources)}} if sources else {})
     roles = [item for item in objects if item["kind"] in {"Role", "ClusterRole"}]
@@ -198,7 +200,7 @@ def test_no_right_is_given_that_is_not_shown_to_be_needed(sources: tuple[dict[st
 
 
 @pytest.mark.parametrize("missing", NEEDED)
-async def test_without_any_one_right_it_says_which(
+async def test_x8_without_any_one_right_it_says_which(
     plane: ControlPlane, releases: Callable[[str], Release], daemons: MakeDaemon, tmp_path: Path, missing: str
 ) -> None:
     """A verb less: never ready, with the verb and what it is for in words; given back, all is well."""
@@ -308,7 +310,7 @@ async def test_without_any_right_on_the_mirror_it_says_which_and_exports_all_the
     assert (await release.get("configmaps", name="ev-eventer-positions"))["data"] == kept
 
 
-async def test_the_pod_passes_pod_security_restricted(plane: ControlPlane, releases: Callable[[str], Release]) -> None:
+async def test_x7_the_pod_passes_pod_security_restricted(plane: ControlPlane, releases: Callable[[str], Release]) -> None:
     """By the real admission, which refuses the same pod with any one of its promises broken."""
     release = releases("restricted")
     await release.install(yaml.safe_load((CHART / "ci/everything-values.yaml").read_text()) | WITHOUT_OPERATOR)

@@ -111,7 +111,9 @@ async def test_s25_sinks_come_and_go_under_load_and_kills(plane: ControlPlane, d
     await end_well(daemon, await truth_of(plane, writer, "s25-kill"), repeats=10**6)
 
 
-async def test_s25_a_cluster_is_added_and_taken_away(planes: MakePlane, plane: ControlPlane, daemons: MakeDaemon) -> None:
+async def test_s25_a_cluster_is_added_and_taken_away(
+    planes: MakePlane, plane: ControlPlane, daemons: MakeDaemon
+) -> None:
     """S25. A second cluster by reload, then without it: the first one's watch is never touched."""
     second = await planes(name="second")
     await plane.namespace("s25-two")

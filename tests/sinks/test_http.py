@@ -76,6 +76,21 @@ async def test_2xx_is_an_answer(far: FarSide, status: int) -> None:
     assert "fine" not in repr(answer)
 
 
+async def test_a_status_that_a_caller_expects_is_an_answer_to_it_and_others_are_not(far: FarSide) -> None:
+    async with client() as http:
+        far.then(Answer(404, b"nothing"), Answer(403))
+        answer = await http.request("GET", far.url, b"", {}, expected={404})
+        assert (answer.status, answer.body) == (404, b"nothing")
+        with pytest.raises(Blocked):
+            await http.request("GET", far.url, b"", {}, expected={404})
+
+
+async def test_a_part_of_an_answer_is_shown_without_secrets(far: FarSide) -> None:
+    async with client(auth=AuthConfig(bearer=Secret.literal(CANARY))) as http:
+        answer = await http.request("GET", far.url, b"", {})
+    assert answer.hide(f"no such index, {CANARY}") == "no such index, <secret>"
+
+
 @pytest.mark.parametrize(
     ("value", "after"),
     [

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventer.event import Event
-from eventer.match import FIELDS, OPEN, SHARED, Part, Rule, RuleFault, Test, Verdicts, compile_pattern
+from eventer.match import FIELDS, OPEN, SHARED, Part, Rule, RuleFault, Test, Verdicts
+from eventer.patterns import compile_pattern
 from tests.helpers.sinks import make_event
 
 EVENT = make_event(0, labels={"team": "shop", "empty": ""})

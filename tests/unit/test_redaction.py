@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventer.demo.apiserver import ApiServer
-from eventer.match import TEXT_CAP
+from eventer.patterns import TEXT_CAP
 from eventer.redaction import Pattern, Redaction, RedactRule
 from tests.helpers.inprocess import Site
 from tests.helpers.sinks import make_event

@@ -154,7 +154,15 @@ def test_everything_that_needs_a_look_is_told_the_worst_first() -> None:
                   "a events may not read", "one is blocked"):  # fmt: skip
         assert words in told
     told = " ".join(matter.what for matter in found if matter.severity != BAD)
-    for words in ("server.listen", "configmaps is forbidden", "b events is not connected", "2 lines", "two does not", "(t)", "5 dead letters"):
+    for words in (
+        "server.listen",
+        "configmaps is forbidden",
+        "b events is not connected",
+        "2 lines",
+        "two does not",
+        "(t)",
+        "5 dead letters",
+    ):
         assert words in told
     assert all(matter.remedy for matter in found)
 

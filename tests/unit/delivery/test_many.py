@@ -21,7 +21,9 @@ EVENTS = 200
 @in_virtual_time
 async def test_s22_hundreds_of_sinks_with_some_that_flap(tmp_path: Path) -> None:
     """A healthy sink has everything at once; one that flaps has it later, each event once, in order."""
-    flapping = [MemorySink(*[answer for _ in range(12) for answer in (retry(), ok(), retry())]) for _ in range(FLAPPING)]
+    flapping = [
+        MemorySink(*[answer for _ in range(12) for answer in (retry(), ok(), retry())]) for _ in range(FLAPPING)
+    ]
     healthy = [MemorySink() for _ in range(MANY - FLAPPING)]
     async with opened(tmp_path) as journal, contextlib.AsyncExitStack() as stack:
         for number, sink in enumerate([*flapping, *healthy]):
