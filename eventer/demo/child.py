@@ -50,7 +50,7 @@ def _say(failures: BaseExceptionGroup[EventerError]) -> None:
             _say(failure)
         elif isinstance(failure, ConfigError):
             for fault in failure.faults:
-                print(f"{fault.path}: {fault.message}; {fault.remedy}.", file=sys.stderr)
+                print(fault.told, file=sys.stderr)
         else:
             print(failure, file=sys.stderr)
 
