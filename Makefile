@@ -35,7 +35,7 @@ check: $(READY) ## Lint, format, types, layers, generated files
 generate: $(READY) ## Write the generated files
 	$(BIN)/python -m eventer.config.generate
 
-real: $(READY) ## Run the tests against real servers; builds those first (Go, about 18 minutes once)
+real: $(READY) ## Run the tests against real servers; builds those first (Go, Rust, Maven, Java 21; about 21 minutes once)
 	$(PYTHON) tests/real/parts/build.py
 	$(BIN)/python -m pytest tests/real $(ARGS)
 

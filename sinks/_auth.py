@@ -121,7 +121,18 @@ def credential(auth: AuthConfig) -> Credential:
         )
     if auth.bearer:
         return Credential(auth.name, f"Bearer {value}", (value,))
-    return Credential(auth.name, value, (value, value.rpartition(" ")[2]))
+    word = value.rpartition(" ")[2]
+    return Credential(auth.name, value, (value, word, *_unwrapped(word)))
+
+
+def _unwrapped(word: str) -> tuple[str, ...]:
+    """Return what is in the base64 of `name:secret`, as Basic and ApiKey have it, for a far side may say it so."""
+    try:
+        text = base64.b64decode(word, validate=True).decode()
+    except ValueError:
+        return ()
+    _, colon, secret = text.partition(":")
+    return (text, secret) if colon else ()
 
 
 def reveal(secret: Secret, what: str) -> str:

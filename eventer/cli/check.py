@@ -1,7 +1,7 @@
 """`eventer check`: everything that is wrong with a configuration file, at once, and its own tests.
 
 It reads the file, the variables and the files of secrets, and imports the sinks that are named.
-It starts nothing and uses no network, so it runs in a pipeline as well as beside a daemon.
+It starts nothing and, without --probe, uses no network, so it runs in a pipeline as well as beside a daemon.
 """
 
 from __future__ import annotations
@@ -23,24 +23,29 @@ __all__ = ["add_parser", "main", "render"]
 
 _TEXT: Final = """\
 Says what is wrong with a configuration file: each fault with its line, and what to write instead.
-Nothing is started and no network is used. Warnings do not fail.
+Nothing is started and, without --probe, no network is used. Warnings do not fail.
 
 With --test it also runs the tests in the section tests: of the file, each an event with the sinks
 that must get it. A test that fails says which rule decided.
+
+With --probe it also asks the far sides, where that can be done without sending an event: whether they
+can be reached, know us, and would let us write.
 """
 _EXAMPLES: Final = (
     "eventer check -c eventer.yaml",
     "eventer check -c eventer.yaml --test",
+    "eventer check -c eventer.yaml --probe",
     "eventer check -c eventer.yaml --output json",
 )
 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command's options."""
-    codes = {0: "no faults", 1: "a test failed", 2: "", EX_CONFIG: "faults"}
+    codes = {0: "no faults", 1: "a test or a probe failed", 2: "", EX_CONFIG: "faults"}
     parser = add_command(subparsers, "check", _TEXT, _EXAMPLES, codes)
     add_config_option(parser)
     parser.add_argument("--test", action="store_true", help="run the tests of the file as well")
+    parser.add_argument("--probe", action="store_true", help="ask the far sides as well")
     parser.add_argument("--output", choices=["text", "json"], default="text", help="for people, or for programs")
 
 
@@ -48,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
     """Check the file and print what was found.
 
     Returns:
-        0; 78 with faults other than warnings; 1 if a test failed.
+        0; 78 with faults other than warnings; 1 if a test or a probe failed.
     """
     examined = examine(args.config, os.environ)
     results: list[Any] | None = None
@@ -57,20 +62,29 @@ def main(args: argparse.Namespace) -> int:
         from eventer.cli import trial
 
         results = trial.run(examined.config, examined.line)
+    probes: list[Any] | None = None
+    if args.probe and examined.config is not None:
+        from eventer.cli import probe
+
+        probes = probe.run(examined.config.sinks)
     if args.output == "json":
         answer: dict[str, Any] = {"file": str(args.config), "ok": examined.config is not None}
         answer["faults"] = examined.faults
         if args.test:
             answer["tests"] = results
+        if args.probe:
+            answer["probes"] = probes
         print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
     else:
         colour = wants_colour(sys.stdout)
         print(render(str(args.config), examined, colour=colour))
         if results is not None:
             print(trial.render(str(args.config), results, painter(colour=colour)))
+        if probes is not None:
+            print(probe.render(probes, painter(colour=colour)))
     if examined.config is None:
         return EX_CONFIG
-    return 0 if all(result.ok for result in results or []) else 1
+    return 0 if all(result.ok is not False for result in [*(results or []), *(probes or [])]) else 1
 
 
 def render(file: str, examined: Examined, *, colour: bool) -> str:

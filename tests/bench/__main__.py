@@ -9,7 +9,11 @@
     python -m tests.bench surface                  what people wait for: the check of 2,000 lines, imports
     python -m tests.bench limit                    L5: 128 MiB, dead sinks, a flood
     python -m tests.bench elasticsearch            the sink's increment over the null sink against its bare client
+    python -m tests.bench sls                      the same, by requests of our own to Log Service
+    python -m tests.bench influxdb                 the same, against influxdb-client's own writer
     python -m tests.bench kafka                    a real broker, against aiokafka's own producer
+    python -m tests.bench stores                   Kafka and Elasticsearch at once, against read + decode
+    python -m tests.bench nodes                    heartbeats of 5,000 nodes: CPU, memory, edges
     python -m tests.bench peer --peer PATH         against kubernetes-event-exporter
 
 Absolute figures are of the machine that ran it; only the ratios are claims.
@@ -25,7 +29,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import compare, elasticsearch, load, path, peer, start, surface
+from tests.bench import compare, elasticsearch, influxdb, load, nodes, path, peer, sls, start, surface
 from tests.bench.rig import Bench, say
 
 ALWAYS = ("flat", "profile", "rules", "sync", "latency", "memory")
@@ -36,6 +40,15 @@ def _kafka(n: int, rounds: int) -> Callable[[Bench], None]:
         from tests.bench import kafka  # needs Kafka's jars and aiokafka
 
         kafka.kafka(bench, n, rounds)
+
+    return run
+
+
+def _stores(n: int, rounds: int) -> Callable[[Bench], None]:
+    def run(bench: Bench) -> None:
+        from tests.bench import stores  # needs Kafka's jars and aiokafka
+
+        stores.stores(bench, n, rounds)
 
     return run
 
@@ -57,6 +70,7 @@ def main() -> int:
         "rules": lambda bench: path.rules(bench, n, rounds),
         "sync": lambda bench: path.sync(bench, n, rounds),
         "latency": load.latency,
+        "nodes": nodes.nodes,
         "memory": lambda bench: load.backlog(bench, args.backlog),
         "compare": lambda bench: compare.compare(bench, args.baseline, n, rounds),
         "idle": lambda bench: load.idle(bench, args.seconds),
@@ -65,7 +79,10 @@ def main() -> int:
         "surface": surface.surface,
         "limit": lambda bench: load.limit(bench, args.backlog),
         "elasticsearch": lambda bench: elasticsearch.elasticsearch(bench, n, rounds),
+        "influxdb": lambda bench: influxdb.influxdb(bench, n, rounds),
         "kafka": _kafka(n, rounds),
+        "stores": _stores(n, rounds),
+        "sls": lambda bench: sls.sls(bench, n, rounds),
         "peer": lambda bench: peer.peer(bench, args.peer, 20_000, rounds),
     }
     what = args.what or list(ALWAYS)

@@ -103,6 +103,9 @@ class Api:
                 path, _, query = target.partition("?")
                 options = dict(item.partition("=")[::2] for item in query.split("&") if item)
                 self.requests[kind_of(path, options, head)] += path.startswith("/api")
+                if path.endswith("/nodes"):  # there are none to be read here; `nodes.py` has them
+                    writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                    continue
                 if options.get("watch") in {"1", "true"}:
                     writer.write(
                         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"

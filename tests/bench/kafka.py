@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import statistics
 import sys
@@ -18,11 +19,13 @@ from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from tests.real.brokers import Kafka
 
 from tests.bench.rig import Bench, end, memory, say, start
+from tests.real.brokers import Kafka
 
 _PARTITIONS = 3
+_BACKLOG = 5
+"""How many times as many events wait for a dead broker as are sent flat out."""
 _BATCH = 2000
 """Events in one send, as the runner's `batch.count`."""
 
@@ -33,6 +36,8 @@ def kafka(bench: Bench, n: int, rounds: int) -> None:
 
 
 async def _measure(bench: Bench, n: int, rounds: int) -> None:
+    # It tells of each connection that is refused while a broker starts.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     directory = bench.dir / "kafka"
     directory.mkdir()
     cluster = Kafka(directory)
@@ -53,6 +58,7 @@ async def _measure(bench: Bench, n: int, rounds: int) -> None:
                 await _keep(cluster, topic, records)
             bare = await cluster.topic(f"bare-{number}", partitions=_PARTITIONS)
             rows["bare client"].append(await asyncio.to_thread(_bare, records, cluster.servers()[0], bare, n))
+        drained = await _drain(bench, cluster, n)
     finally:
         cluster.stop()
     say(f"\n| kafka, {n:,} events | CPU µs/event | events/s | peak MiB |\n|---|---|---|---|")
@@ -64,6 +70,7 @@ async def _measure(bench: Bench, n: int, rounds: int) -> None:
         f"increment over null {increment:.1f} µs an event, {increment / medians['bare client'][0]:.2f} × the bare client"
     )
     say(f"{statistics.median(requests):.1f} sends per 10,000 events")
+    say(drained)
 
 
 def _daemon(bench: Bench, n: int, sink: dict[str, object]) -> tuple[float, float, float, float]:
@@ -78,6 +85,32 @@ def _daemon(bench: Bench, n: int, sink: dict[str, object]) -> tuple[float, float
     peak, sends = memory(daemon.process.pid, "VmHWM"), daemon.metric("eventer_sink_sends_total")
     daemon.stop()
     return used / n * 1e6, n / wall, peak, sends
+
+
+async def _drain(bench: Bench, cluster: Kafka, n: int) -> str:
+    """Let events wait for a dead broker, and say how much memory that takes and how fast they go when it is back."""
+    topic = await cluster.topic("drained", partitions=_PARTITIONS)
+    cluster.kill()
+    bench.fresh()
+    daemon = bench.daemon({"out": {"kind": "kafka", "brokers": cluster.servers(), "topic": topic}})
+    resident = []
+    for waiting in range(n, _BACKLOG * n + 1, n):
+        bench.ask(f"/load?n={n}")
+        await asyncio.to_thread(bench.ask, "/flood")
+        await asyncio.to_thread(daemon.wait, waiting, pending=False)
+        resident.append(memory(daemon.process.pid))
+    await cluster.restart()
+    while not (already := await cluster.count(topic)):
+        await asyncio.sleep(0.05)
+    began = time.perf_counter()
+    await asyncio.to_thread(daemon.wait, _BACKLOG * n)
+    rate = (_BACKLOG * n - already) / (time.perf_counter() - began)
+    assert await cluster.count(topic) == _BACKLOG * n, "not every event is there once"
+    daemon.stop()
+    return (
+        f"dead broker: {resident[0]:.0f} MiB resident with {n:,} events waiting, {resident[-1]:.0f} with {_BACKLOG * n:,}; "
+        f"back, they go at {rate:,.0f} events/s"
+    )
 
 
 async def _keep(cluster: Kafka, topic: str, path: Path) -> None:

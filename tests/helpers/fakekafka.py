@@ -68,7 +68,9 @@ class FakeKafka:
         deaf: close the connection without a look at what is sent.
         lose: keep what is sent, and close the connection in place of an answer.
         cut: the same, after half an answer.
+        host, name: the address where it listens, and the one that it tells its clients.
         numbers: whether it gives out producer ids.
+        warming: how many more times it says that it cannot give one out yet, as after its start.
     """
 
     def __init__(self, secure: ssl.SSLContext | None = None) -> None:
@@ -80,6 +82,7 @@ class FakeKafka:
         self.judge: Callable[[str, int, list[Kept], bytes], int] = lambda *_: 0
         self.hang = self.lose = self.cut = self.deaf = False
         self.numbers = True
+        self.warming = 0
         self.leaderless: set[int] = set()
         self.kept: list[Kept] = []
         self.batches: list[tuple[str, int, int]] = []
@@ -87,6 +90,7 @@ class FakeKafka:
         self.logins = 0
         self.came = asyncio.Event()
         """Set when a request to produce has come."""
+        self.host = self.name = "127.0.0.1"
         self.port = 0
         self._next_id = 1000
         self._seen: defaultdict[tuple[str, int, int], deque[tuple[int, int]]] = defaultdict(
@@ -96,11 +100,15 @@ class FakeKafka:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.secure)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=self.secure)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Be gone, as a killed process is."""
         assert self._server is not None
         self._server.close()
         self.drop()
@@ -110,12 +118,18 @@ class FakeKafka:
     @property
     def server(self) -> str:
         """Its `host:port`."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.name}:{self.port}"
 
     def drop(self) -> None:
         """Close all connections."""
         for writer in self._writers:
             writer.transport.abort()
+
+    def anew(self, **topics: int) -> None:
+        """Delete all topics with what they hold, and make these."""
+        self._seen.clear()
+        self.kept.clear()
+        self.topics = topics
 
     def forget(self) -> None:
         """Know no producer any more, as after the loss of a log."""
@@ -176,10 +190,13 @@ class FakeKafka:
             leaders = [(-1 if n in self.leaderless else 1) for n in range(self.topics.get(name, 0))]
             code = 29 if name in self.denied else 0 if name in self.topics else 3
             topics.append((code, name, False, [(0, n, leader, [1], [1], []) for n, leader in enumerate(leaders)]))
-        brokers = [(1, "127.0.0.1", self.port, None)]
+        brokers = [(1, self.name, self.port, None)]
         return MetadataRequest_v5.RESPONSE_TYPE(0, brokers, "fake", 1, topics)
 
     def _initproducerid(self, _: Any) -> Any:
+        if self.warming:
+            self.warming -= 1
+            return InitProducerIdRequest_v0.RESPONSE_TYPE(0, 14, -1, -1)
         self._next_id += 1
         return InitProducerIdRequest_v0.RESPONSE_TYPE(0, 0, self._next_id, 0)
 
@@ -194,6 +211,8 @@ class FakeKafka:
     def _take(self, topic: str, partition: int, data: bytes) -> int:
         producer, epoch, sequence, count = struct.unpack_from(">qhii", data, 43)
         self.batches.append((topic, partition, count))
+        if partition >= self.topics.get(topic, 0):
+            return 3
         batch = MemoryRecords(data).next_batch()
         if not batch.validate_crc():
             return 29 if topic in self.denied else 2

@@ -8,6 +8,7 @@ here as it is documented:
 - X-Elastic-Product and version.build_flavor `serverless`:
   https://www.elastic.co/docs/reference/elasticsearch/rest-apis/api-conventions
 - index templates:  https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-put-index-template
+- privileges:       https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-security-has-privileges
 - data streams:     https://www.elastic.co/docs/manage-data/data-store/data-streams/use-data-stream
 """
 
@@ -53,6 +54,9 @@ class Search(FarSide):
         self.versions: dict[tuple[str, str], int] = {}
         self.templates: dict[str, dict[str, Any]] = {}
         self.streams: set[str] = set()
+        self.privileges: bool | None = True
+        """Whether we may create documents; None plays a cluster without security."""
+        self.pipelines: set[str] = set()
         self.bulks: list[Request] = []
 
     async def _play(self) -> None:
@@ -82,6 +86,12 @@ class Search(FarSide):
                 if name in self.streams:
                     return _json(200, {"data_streams": [{"name": name}]})
                 return _error(404, "index_not_found_exception", f"no such index [{name}]")
+            case "POST", "user", "_has_privileges" if self.privileges is not None:
+                (asked,) = msgspec.json.decode(body_of(request))["index"]
+                assert asked["privileges"] in (["create_doc"], ["index"])
+                return _json(200, {"username": "me", "has_all_requested": self.privileges})
+            case "GET", "pipeline", name:
+                return Answer(200 if name in self.pipelines else 404, b"{}")
             case "PUT", "_data_stream", name:
                 for template in self.templates.values():
                     if name in template["index_patterns"] and "data_stream" in template:

@@ -19,7 +19,11 @@ import pytest_asyncio
 from tests.helpers.daemon import Daemon
 from tests.helpers.process import Child
 from tests.real.controlplane import ControlPlane
+from tests.real.influxdb import influxdb
+from tests.real.opensearch import opensearch
 from tests.real.parts.build import missing
+
+__all__ = ["influxdb", "opensearch"]
 
 pytest.register_assert_rewrite("tests.real.rows")  # its asserts explain themselves like those of tests
 

@@ -227,5 +227,16 @@ async def test_sends_again_after_a_cancelled_send(harness: Harness) -> None:
     await sink.close()
 
 
+async def test_a_probe_says_what_it_found_and_sends_nothing(harness: Harness) -> None:
+    sink = harness.sink()
+    if not hasattr(sink, "probe"):
+        pytest.skip("this kind cannot be probed")
+    said = await sink.probe()
+    assert said.endswith(".")
+    assert CANARY not in said
+    assert harness.arrived() == []
+    await sink.close()
+
+
 async def test_can_be_closed_without_having_been_opened(harness: Harness) -> None:
     await harness.sink().close()

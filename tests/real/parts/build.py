@@ -4,7 +4,9 @@
 
 They are built from published Go modules, with the versions pinned in the go.mod files beside this
 script, into `$EVENTER_PARTS` or `~/.cache/eventer-parts`, one directory per part and version. What
-is there already is left alone. Needs nothing but Python 3.11 and Go; about 18 minutes on 2 cores.
+is there already is left alone. Kafka and OpenSearch come as jars (`maven.py`), and a part of InfluxDB
+is written in Rust (`rust.py`). Needs nothing but Python 3.11, Go, Rust, a C compiler, Maven and Java
+21; about 21 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -16,6 +18,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+if __name__ == "__main__":
+    import maven
+    import rust
+else:
+    from tests.real.parts import maven, rust
 
 HERE = Path(__file__).resolve().parent
 
@@ -40,6 +48,8 @@ class Part:
     version: str
     programs: tuple[Program, ...]
     module: str = ""
+    rust: bool = False
+    """Whether it has a part in Rust."""
 
     @property
     def directory(self) -> Path:
@@ -67,6 +77,7 @@ PARTS = (
         module="helm-unittest",
     ),
     Part("kubeconform", "0.8.0", (Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),)),
+    Part("influxdb", "1.13.2", (Program("influxd", "github.com/influxdata/influxdb/cmd/influxd"),), rust=True),
     # 4 of the minutes and 2 GiB of memory: it brings the clients of all clouds.
     Part(
         "prometheus",
@@ -93,8 +104,9 @@ def binary(name: str) -> Path:
 
 
 def missing() -> list[str]:
-    """Names of the programs that are not built yet."""
-    return [p.name for part in PARTS for p in part.programs if not (part.directory / p.name).exists()]
+    """Names of the programs that are not built yet, and of the Java parts that are not there."""
+    programs = [p.name for part in PARTS for p in part.programs if not (part.directory / p.name).exists()]
+    return programs + maven.missing(cache())
 
 
 def build(part: Part, program: Program) -> None:
@@ -102,9 +114,9 @@ def build(part: Part, program: Program) -> None:
     part.directory.mkdir(parents=True, exist_ok=True)
     target = part.directory / program.name
     work = part.directory / f".{program.name}.{os.getpid()}"
-    environment = os.environ | {"CGO_ENABLED": "0"}
     flags = ["-trimpath", "-ldflags=-s -w"]
     try:
+        environment = rust.environment(work / "tools") if part.rust else os.environ | {"CGO_ENABLED": "0"}
         if part.module:
             command = ["go", "build", *flags, "-o", str(work / program.name), program.package]
             subprocess.run(command, cwd=HERE / part.module, env=environment, check=True)
@@ -123,12 +135,17 @@ def main() -> int:
     if not names:
         print(f"real parts: all there, in {cache()}")
         return 0
-    if shutil.which("go") is None:
+    from_go = [name for name in names if name not in maven.missing(cache())]
+    if from_go and shutil.which("go") is None:
         print(
-            f"real parts: {', '.join(names)} must be built, and Go is not installed. Install Go 1.25 or newer "
+            f"real parts: {', '.join(from_go)} must be built, and Go is not installed. Install Go 1.25 or newer "
             "(https://go.dev/doc/install) and run this again; only `make real` needs it.",
             file=sys.stderr,
         )
+        return 1
+    with_rust = [p.name for part in PARTS if part.rust for p in part.programs if p.name in names]
+    if with_rust and (lacking := rust.lacking()):
+        print(f"real parts: {lacking}", file=sys.stderr)
         return 1
     print(f"real parts: building {', '.join(names)} into {cache()}", flush=True)
     for part in PARTS:
@@ -147,6 +164,15 @@ def main() -> int:
                 )
                 return 1
             print(f"real parts: {program.name} built in {time.monotonic() - began:.0f} s", flush=True)
+    for java_part in maven.PARTS:
+        if java_part.name not in names:
+            continue
+        print(f"real parts: {java_part.name} {java_part.version} ...", flush=True)
+        try:
+            maven.bring(java_part, cache())
+        except RuntimeError as error:
+            print(f"real parts: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

@@ -1,0 +1,48 @@
+"""Two stores at once: a real Kafka broker, and bulk requests that are answered as OpenSearch answers them.
+
+The whole path to both, flat out, as a ratio to read + decode.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from tests.bench.elasticsearch import serving
+from tests.bench.path import Run, in_turn
+from tests.bench.rig import Bench, flat_out
+from tests.real.brokers import Kafka
+
+
+def stores(bench: Bench, n: int, rounds: int) -> None:
+    """Measure it in turn with read + decode, and say the ratio."""
+    asyncio.run(_measure(bench, n, rounds))
+
+
+async def _measure(bench: Bench, n: int, rounds: int) -> None:
+    # It tells of each connection that is refused while a broker starts.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    directory = bench.dir / "stores"
+    directory.mkdir()
+    cluster = Kafka(directory)
+    try:
+        await cluster.start()
+        topics = [await cluster.topic(f"both-{number}", partitions=3) for number in range(rounds)]
+        left = iter(topics)
+        with serving() as port:
+
+            def both() -> Run:
+                return flat_out(
+                    bench,
+                    n,
+                    {
+                        "bus": {"kind": "kafka", "brokers": cluster.servers(), "topic": next(left)},
+                        "search": {"kind": "elasticsearch", "url": f"http://127.0.0.1:{port}"},
+                    },
+                )
+
+            await asyncio.to_thread(in_turn, bench, n, rounds, "two stores", {"kafka and elasticsearch": both})
+        for topic in topics:
+            assert await cluster.count(topic) == n, "not every event is there once"
+    finally:
+        cluster.stop()
