@@ -66,6 +66,18 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     warning: bool = False
     """True where the daemon can run with it all the same."""
 
+    @property
+    def told(self) -> str:
+        """All of it on one line: where, what is wrong and what to write, which may be sentences or parts of one."""
+        said, remedy = self.message.rstrip(), self.remedy.strip().rstrip(".")
+        if remedy and said.endswith((".", "!", "?")):
+            said = f"{said} {remedy[0].upper()}{remedy[1:]}."
+        elif remedy:
+            said = f"{said}; {remedy}."
+        elif not said.endswith((".", "!", "?")):
+            said += "."
+        return f"{self.path}: {said}" if self.path else said
+
 
 class ConfigError(EventerError):
     """The configuration cannot be used. `faults` holds all that is wrong with it."""

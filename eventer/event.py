@@ -7,11 +7,14 @@ one JSON line, and that line is what the journal stores and what sinks without a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
+
+from eventer.about import NOTHING, About
 
 __all__ = [
     "EPOCH_SHIFT",
@@ -19,6 +22,9 @@ __all__ = [
     "Event",
     "Origin",
     "Outcome",
+    "Part",
+    "Roll",
+    "Sighting",
     "decode_lines",
     "encode_lines",
     "own_record",
@@ -99,6 +105,20 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     field_path: str = ""
     event: str = ""
     """namespace/name of the Event object itself, for kubectl."""
+    condition: str = ""
+    """Type of the node condition that it tells of (`Ready`, `KernelDeadlock`...)."""
+    status: str = ""
+    """What that condition is now: True, False or Unknown; empty where it is there no longer."""
+    state: str = ""
+    """Whether that is trouble: `firing`, `resolved`, or `unknown` where whoever checks it cannot tell."""
+    previous: str = ""
+    """What the condition was before; empty where that is not known."""
+    since: datetime | None = None
+    """Since when the condition is what it is now."""
+    duration: float | None = None
+    """Seconds for which it was what it was before (of a taint, a cordon, a node: for which there was one)."""
+    cause: str = ""
+    """The reason of the condition, where an Event on a node tells it in its message only."""
     labels: dict[str, str] = {}
     """Static labels of the source, from the configuration."""
     entity: str
@@ -109,6 +129,79 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """cluster/kind/namespace/name. Never the uid, which may be missing."""
     problem: str
     """What people are told about: object, reason and container."""
+    about: About = NOTHING
+    """What was looked up for a sink that asks for it; never stored."""
+
+
+Part = tuple[int, int]
+"""What the ledger is to know of a part of an object: a number of the source's own, and a hash of the part."""
+
+
+class Sighting(Protocol):
+    """One version of an object that is no event itself, but changes of its parts are (a Node)."""
+
+    @property
+    def entity(self) -> str:
+        """What the ledger calls the object."""
+        ...
+
+    @property
+    def parts(self) -> str:
+        """What the names of its parts in the ledger begin with, up to the first slash."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """As `Event.version`."""
+        ...
+
+    @property
+    def digest(self) -> int:
+        """Hash over all parts: equal digests are the same state."""
+        ...
+
+    @property
+    def added(self) -> bool:
+        """The watch said that the object is new."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """The watch said that the object is deleted; this is its last state."""
+        ...
+
+    def compare(
+        self, known: Mapping[str, Part] | None, *, new: bool, after: float | None
+    ) -> tuple[list[Event], dict[str, Part | None]]:
+        """Tell what has changed since the object was seen last.
+
+        Args:
+            known: its parts as they were; None if that is not known.
+            new: it came to be while its like were watched, and was not there before.
+            after: where nothing is known, what is well is told if it is so since later than this (seconds since
+                1970): it was seen, but what was seen is lost. None if it was never seen.
+
+        Returns:
+            An event for each change, and what is known of the parts that changed; None for those that are gone.
+        """
+        ...
+
+
+class Roll(Protocol):
+    """All objects that a list has shown so far, to find those that were deleted unseen."""
+
+    def __contains__(self, entity: str) -> bool:
+        """Whether the object exists, as far as the list could be read."""
+        ...
+
+    def missing(self, entity: str, version: int) -> tuple[str, Event]:
+        """Return what the names of its parts begin with, and the event that says that it is gone.
+
+        Args:
+            entity: known, and not in the list.
+            version: that of the list, as `Event.version`.
+        """
+        ...
 
 
 class Arrivals(msgspec.Struct, kw_only=True):
@@ -125,6 +218,12 @@ class Arrivals(msgspec.Struct, kw_only=True):
     """True where the watch said ADDED; False for MODIFIED and for list items."""
     gone: list[str] = []
     """Entities that the watch said are DELETED. They are never exported, only forgotten."""
+    sightings: list[Sighting] = []
+    """In stream order; a source has these or events."""
+    roll: Roll | None = None
+    """With pages of a list of objects that are told when they are gone; whole with the last page."""
+    first: bool = False
+    """True for the list with which a stream begins: what it shows was there before."""
     poison: list[bytes] = []
     """Raw lines or objects that are no event (no uid, not decodable); kept as dead letters, once each."""
     position: int | None = None

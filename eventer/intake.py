@@ -26,6 +26,7 @@ from eventer.journal import Entry, Journal, Letter, StreamKey, StreamRecord
 from eventer.journal.records import ClusterRecord
 from eventer.match import Verdicts
 from eventer.redaction import Redaction, RedactRule
+from eventer.sightings import Sightings
 
 __all__ = ["Intake", "content_hash"]
 
@@ -86,6 +87,7 @@ class Intake:
         self._room = asyncio.Event()
         self._room.set()
         self._urgent = False
+        self._looked = journal.stream(key).contact
         self._reset()
 
     def use(self, rules: Sequence[FilterRule], redact: Sequence[RedactRule]) -> None:
@@ -98,6 +100,7 @@ class Intake:
         """Forget everything that is not committed; go on from the journal's record."""
         self._record = self._journal.stream(self.key)
         self._changes: dict[str, Entry | None] = {}
+        self._sightings = Sightings(self._journal, self.key, self._looked)
         self._dirty_since: float | None = None
         self._contact = self._record.contact
         self._contact_saved = self._clock.monotonic()
@@ -240,6 +243,10 @@ class Intake:
                 self._redact(kept)
                 lines += encode_lines(kept)
                 high = max(high, *(event.version for event in arrivals.events))
+            if arrivals.sightings or arrivals.roll is not None:
+                kept = self._filter(await self._sightings.sort_out(arrivals, changes, counts), counts)
+                self._redact(kept)
+                lines += encode_lines(kept)
             for entity in arrivals.gone:
                 changes[entity] = None
             if arrivals.poison:
@@ -323,6 +330,9 @@ class Intake:
                 counts["seen"] += 1
                 continue
             fresh.append(event)
+        return self._filter(fresh, counts)
+
+    def _filter(self, fresh: list[Event], counts: dict[str, int]) -> list[Event]:
         if not self._rules:
             counts["appended"] += len(fresh)
             return fresh

@@ -6,6 +6,7 @@ lines as they are, which costs nothing; a layout costs a decode and an encode pe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
@@ -13,6 +14,7 @@ from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, get_args
 
 import msgspec
 
+from eventer.about import NOTHING
 from eventer.event import EPOCH_SHIFT, Event
 
 __all__ = ["Column", "Layout", "core_event"]
@@ -21,6 +23,11 @@ Form: TypeAlias = Literal["text", "integer", "seconds", "milliseconds"]
 """What a value can be made into; times are RFC 3339 otherwise."""
 _FORMS: Final[tuple[str, ...]] = get_args(Form)
 _FIELDS: Final = tuple(name for name in Event.__struct_fields__ if name != "labels")
+_LOOKED_UP: Final = re.compile(
+    r"about\.(enriched|log|owner\.(kind|name|api_version)|node\.(name|zone|pool)|pod\.(node|phase)"
+    r"|(pod|namespace|node)\.labels\..+|pod\.annotations\..+)"
+)
+"""What look-ups bring (`eventer.about`), as a layout names it."""
 _TIMES: Final = ("time", "first")
 _NUMBERS: Final = ("count", "delta", "version")
 
@@ -45,10 +52,11 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         if text.startswith("="):
             return cls(constant=text[1:])
         field, bar, form = (part.strip() for part in text.partition("|"))
-        if field not in _FIELDS and not (field.startswith("labels.") and len(field) > len("labels.")):
+        known = field in _FIELDS or (field.startswith("labels.") and len(field) > len("labels."))
+        if not known and not _LOOKED_UP.fullmatch(field):
             raise ValueError(
-                f"{field[:60]!r} is no field of an event; write one of {', '.join(_FIELDS)}, labels.NAME, or =TEXT for "
-                "a constant"
+                f"{field[:60]!r} is no field of an event; write one of {', '.join(_FIELDS)}, labels.NAME, what is "
+                "looked up, such as about.owner.name or about.node.labels.NAME, or =TEXT for a constant"
             )
         if bar and form not in _FORMS:
             raise ValueError(f"{form[:60]!r} is nothing that a value can be made into; write {', '.join(_FORMS)}")
@@ -72,6 +80,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         if self.field.startswith("labels."):
             name = self.field.removeprefix("labels.")
             return self._formed(lambda event: event.labels.get(name))
+        if ".labels." in self.field or ".annotations." in self.field:
+            _, of, what, name = self.field.split(".", 3)
+            return self._formed(lambda event: getattr(getattr(event.about, of), what).get(name))
         return self._formed(attrgetter(self.field))
 
     def _formed(self, get: Callable[[Event], Any]) -> Callable[[Event], Any]:
@@ -88,7 +99,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _full(value: Any) -> Any:
-    return None if value == "" else value
+    return None if value == "" or value is NOTHING else value
 
 
 def _text(value: Any) -> str:
@@ -121,6 +132,10 @@ class Layout:
         """Return the document of one event; times in it are `datetime`."""
         found = ((name, get(event)) for name, get in self._columns)
         return {name: value for name, value in found if value is not None}
+
+    def texts(self, event: Event) -> dict[str, str]:
+        """Return the document of one event with every value as a text, for stores that know nothing else."""
+        return {name: _text(value) for name, value in self.document(event).items()}
 
     def lines(self, events: Sequence[Event]) -> list[bytes]:
         """Return the documents of events as JSON, each on one line without a line break."""

@@ -4,7 +4,9 @@ A rule is a mapping of fields to values, all of which must hold. A value is a wo
 words (one of them must hold), a `/regular expression/`, or any of these with `!` before it (must
 not hold). 50 rules cost what one does: which rules are still possible is decided once per
 combination of the fields with few values (type, reason, kind...) and remembered; only rules that
-also look at names or texts are tried for each event.
+also look at names or texts are tried for each event. `severity` and `family` stand in no event: the
+catalog derives them from such fields, and from whether a message holds one of a few pieces, so they are
+remembered as well.
 """
 
 from __future__ import annotations
@@ -12,25 +14,44 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from eventer.event import Event
-from eventer.patterns import TEXT_CAP, compile_pattern
+from eventer.patterns import Expression, compile_pattern
 
-__all__ = ["FIELDS", "Part", "Rule", "RuleFault", "Test", "Verdicts"]
+__all__ = ["EVENT_FIELDS", "FIELDS", "LOOKED", "MEANT", "Meanings", "Part", "Rule", "RuleFault", "Test", "Verdicts"]
 
 SHARED: Final = ("cluster", "origin", "type", "reason", "kind", "namespace", "component")
 """Fields with few values: verdicts on them are remembered."""
 OPEN: Final = ("name", "node", "message")
 """Fields with a value of its own for nearly every event; tried each time."""
-FIELDS: Final = (*SHARED, *OPEN, "labels")
+EVENT_FIELDS: Final = (*SHARED, *OPEN, "labels")
+"""Those that stand in an event."""
+MEANT: Final = ("severity", "family")
+"""What the catalog says of an event."""
+MEANT_BY: Final = ("origin", "type", "reason", "kind", "component", "condition", "status", "state", "cause")
+"""What the catalog goes by, but for the message of a few reasons."""
+LOOKED: Final = {"owner": "owner", "namespace.labels": "namespace", "node.labels": "node"}
+"""What only look-ups bring, and what a sink's `enrich` must have for it."""
+FIELDS: Final = (*SHARED, *MEANT, *OPEN, "labels")
+"""All that a rule can name, but for what is looked up."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ./_-]*(?<! )")
 """Texts that YAML takes as they are, also between braces."""
 REMEMBERED: Final = 65_536
 """Verdicts kept before the memory is emptied: about 20 MB at most, and refilled in one batch."""
+
+
+class Meanings(Protocol):
+    """What says how severe an event is, and of which family."""
+
+    def meaning(self, event: Event) -> tuple[str, str]:
+        """Return severity and family. They follow from `MEANT_BY` and `said`."""
+
+    def said(self, event: Event) -> tuple[bool, ...]:
+        """Return what counts of this event's message; empty where nothing does."""
 
 
 class RuleFault(ValueError):
@@ -61,18 +82,16 @@ class Test(msgspec.Struct, frozen=True):
     """What one field must satisfy: any of the positives (if there are any), none of the others."""
 
     words: frozenset[str] = frozenset()
-    patterns: tuple[re.Pattern[str], ...] = ()
+    patterns: tuple[Expression, ...] = ()
     not_words: frozenset[str] = frozenset()
-    not_patterns: tuple[re.Pattern[str], ...] = ()
+    not_patterns: tuple[Expression, ...] = ()
 
     def __call__(self, text: str) -> bool:
         """Whether the text satisfies it."""
         if text in self.not_words:
             return False
-        if self.patterns or self.not_patterns:
-            text = text[:TEXT_CAP]
-            if any(pattern.search(text) for pattern in self.not_patterns):
-                return False
+        if self.not_patterns and any(pattern.search(text) for pattern in self.not_patterns):
+            return False
         if not self.words and not self.patterns:
             return True
         return text in self.words or any(pattern.search(text) for pattern in self.patterns)
@@ -81,19 +100,18 @@ class Test(msgspec.Struct, frozen=True):
         """Say what the test says of a text, and why."""
         holds = self(text)
         words, patterns = (self.words, self.patterns) if holds else (self.not_words, self.not_patterns)
-        searched = text[:TEXT_CAP]
-        by = text if text in words else next((f"/{p.pattern}/" for p in patterns if p.search(searched)), "")
+        by = text if text in words else next((f"/{p.text}/" for p in patterns if p.search(text)), "")
         return Part(field, text, holds, by, self.wanted, self.refused)
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """Words and patterns of which one must hold, as written."""
-        return (*sorted(self.words), *(f"/{pattern.pattern}/" for pattern in self.patterns))
+        return (*sorted(self.words), *(f"/{pattern.text}/" for pattern in self.patterns))
 
     @property
     def refused(self) -> tuple[str, ...]:
         """Words and patterns of which none may hold, as written, without `!`."""
-        return (*sorted(self.not_words), *(f"/{pattern.pattern}/" for pattern in self.not_patterns))
+        return (*sorted(self.not_words), *(f"/{pattern.text}/" for pattern in self.not_patterns))
 
     def __str__(self) -> str:
         values = [_quoted(value) for value in (*self.wanted, *(f"!{value}" for value in self.refused))]
@@ -110,6 +128,11 @@ class Rule(msgspec.Struct, frozen=True):
     shared: Mapping[str, Test] = {}
     open: Mapping[str, Test] = {}
     labels: Mapping[str, Test] = {}
+    meant: Mapping[str, Test] = {}
+    meanings: Meanings | None = None
+    """What `meant` is asked of; None for the catalog that comes with Eventer."""
+    looked: Mapping[str, Test] = {}
+    """By `owner`, `namespace.labels.NAME` or `node.labels.NAME`."""
 
     @classmethod
     def parse(cls, mapping: Mapping[str, Any]) -> Rule:
@@ -122,22 +145,43 @@ class Rule(msgspec.Struct, frozen=True):
         shared: dict[str, Test] = {}
         open_: dict[str, Test] = {}
         labels: dict[str, Test] = {}
+        meant: dict[str, Test] = {}
+        looked: dict[str, Test] = {}
         for field, value in mapping.items():
-            if field == "labels":
+            if field == "labels" or (field.endswith(".labels") and field in LOOKED):
                 if not isinstance(value, Mapping):
-                    faults.append((("labels",), "labels takes a mapping of names to values", "labels: {team: [shop]}"))
+                    message = f"{field} takes a mapping of names to values"
+                    faults.append(((field,), message, f"{field}: {{team: [shop]}}"))
                     continue
-                for label, wanted in value.items():
-                    labels[label] = _test(wanted, ("labels", label), faults)
+                tests = {label: _test(wanted, (field, label), faults) for label, wanted in value.items()}
+                if field == "labels":
+                    labels = tests
+                else:
+                    looked |= {f"{field}.{label}": test for label, test in tests.items()}
+            elif field in LOOKED:
+                looked[field] = _test(value, (field,), faults)
             elif field in SHARED:
                 shared[field] = _test(value, (field,), faults)
             elif field in OPEN:
                 open_[field] = _test(value, (field,), faults)
+            elif field in MEANT:
+                meant[field] = _test(value, (field,), faults)
             else:
-                faults.append(((field,), f"{field!r} is no field to match on", f"known fields: {', '.join(FIELDS)}"))
+                faults.append(
+                    ((field,), f"{field!r} is no field to match on", f"known fields: {', '.join((*FIELDS, *LOOKED))}")
+                )
         if faults:
             raise RuleFault(faults)
-        return cls(shared, open_, labels)
+        return cls(shared, open_, labels, meant, looked=looked)
+
+    @property
+    def needs(self) -> list[str]:
+        """The fields of it that must be looked up."""
+        return [field for field in LOOKED if any(name == field or name.startswith(f"{field}.") for name in self.looked)]
+
+    def by(self, meanings: Meanings) -> Rule:
+        """Return the rule that takes severity and family from there; itself if it asks for neither."""
+        return msgspec.structs.replace(self, meanings=meanings) if self.meant else self
 
     def matches(self, event: Event) -> bool:
         """Whether the event satisfies every part of the rule."""
@@ -145,31 +189,65 @@ class Rule(msgspec.Struct, frozen=True):
             all(test(getattr(event, field)) for field, test in self.shared.items())
             and all(test(getattr(event, field)) for field, test in self.open.items())
             and all(test(event.labels.get(label, "")) for label, test in self.labels.items())
+            and self.finds(event)
+            and self.means(event)
         )
+
+    def finds(self, event: Event) -> bool:
+        """Whether what was looked up is as the rule wants it. So is what is not known: better too many than lost."""
+        for field, test in self.looked.items():
+            text = _looked_up(event, field)
+            if text is not None and not test(text):
+                return False
+        return True
+
+    def means(self, event: Event) -> bool:
+        """Whether severity and family of an event are as the rule wants them."""
+        if not self.meant:
+            return True
+        values = dict(zip(MEANT, self.catalog.meaning(event), strict=True))
+        return all(test(values[field]) for field, test in self.meant.items())
+
+    @property
+    def catalog(self) -> Meanings:
+        """What `meant` is asked of."""
+        if self.meanings is not None:
+            return self.meanings
+        from eventer.catalog import shipped  # read only where a rule asks for what is in it
+
+        return shipped()
 
     def parts(self, event: Event) -> list[Part]:
         """Say field by field what the rule says of an event; it matches if all of them hold."""
+        values = dict(zip(MEANT, self.catalog.meaning(event), strict=True)) if self.meant else {}
         return [
-            *(
-                test.part(field, str(getattr(event, field)))
-                for field, test in (*self.shared.items(), *self.open.items())
-            ),
+            *(test.part(field, str(getattr(event, field))) for field, test in self.shared.items()),
+            *(test.part(field, values[field]) for field, test in self.meant.items()),
+            *(test.part(field, str(getattr(event, field))) for field, test in self.open.items()),
             *(test.part(f"labels.{label}", event.labels.get(label, "")) for label, test in self.labels.items()),
+            *(_part(test, field, _looked_up(event, field)) for field, test in self.looked.items()),
         ]
 
     def __str__(self) -> str:
-        fields = [f"{field}: {test}" for field, test in (*self.shared.items(), *self.open.items())]
+        tests = (*self.shared.items(), *self.meant.items(), *self.open.items())
+        fields = [f"{field}: {test}" for field, test in tests]
         if self.labels:
             labels = ", ".join(f"{_quoted(label)}: {test}" for label, test in self.labels.items())
             fields.append(f"labels: {{{labels}}}")
+        for field in LOOKED:
+            if field in self.looked:
+                fields.append(f"{field}: {self.looked[field]}")
+            inner = {name[len(field) + 1 :]: test for name, test in self.looked.items() if name.startswith(f"{field}.")}
+            if inner:
+                fields.append(f"{field}: {{{', '.join(f'{_quoted(label)}: {test}' for label, test in inner.items())}}}")
         return f"{{{', '.join(fields)}}}"
 
 
 def _test(value: Any, path: tuple[str | int, ...], faults: list[tuple[tuple[str | int, ...], str, str]]) -> Test:
     words: list[str] = []
-    patterns: list[re.Pattern[str]] = []
+    patterns: list[Expression] = []
     not_words: list[str] = []
-    not_patterns: list[re.Pattern[str]] = []
+    not_patterns: list[Expression] = []
     items = value if isinstance(value, list) else [value]
     if not items:
         faults.append((path, "an empty list matches nothing", "leave the field out, or name a value"))
@@ -193,8 +271,35 @@ def _test(value: Any, path: tuple[str | int, ...], faults: list[tuple[tuple[str 
     return Test(frozenset(words), tuple(patterns), frozenset(not_words), tuple(not_patterns))
 
 
+def _looked_up(event: Event, field: str) -> str | None:
+    """Return what was looked up; None if it is not known."""
+    about = event.about
+    what, _, label = field.partition(".labels.")
+    if not about.enriched or what in about.unknown:
+        return None
+    if what == "owner":
+        return f"{about.owner.kind}/{about.owner.name}" if about.owner.kind else ""
+    return (about.node if what == "node" else about.namespace).labels.get(label, "")
+
+
+def _part(test: Test, field: str, text: str | None) -> Part:
+    """As `Test.part`; what is not known holds."""
+    if text is None:
+        return msgspec.structs.replace(test.part(field, "not looked up"), holds=True, by="not looked up")
+    return test.part(field, text)
+
+
 def _no_key(_: Event) -> None:
     """Key of all events where no rule looks at a shared field."""
+
+
+def _with_message(key: Callable[[Event], Any], rules: Sequence[Rule]) -> Callable[[Event], Any]:
+    """Add to a key what the catalogs of the rules go by in the message; as a rule they have one."""
+    catalogs = list({id(rule.catalog): rule.catalog for rule in rules}.values())
+    if len(catalogs) == 1:
+        said = catalogs[0].said
+        return lambda event: (key(event), said(event))
+    return lambda event: (key(event), *[catalog.said(event) for catalog in catalogs])
 
 
 class Verdicts:
@@ -203,8 +308,13 @@ class Verdicts:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
         used = [field for field in SHARED if any(field in rule.shared for rule in rules)]
+        asking = [rule for rule in rules if rule.meant]
+        if asking:
+            used += [field for field in MEANT_BY if field not in used]
         # attrgetter gives a tuple for several fields and the bare value for one; both are keys.
         self._key: Callable[[Event], Any] = attrgetter(*used) if used else _no_key
+        if asking:
+            self._key = _with_message(self._key, asking)
         self._memory: dict[Any, tuple[int, ...] | int] = {}
 
     def __call__(self, events: Sequence[Event]) -> list[int]:
@@ -231,22 +341,27 @@ class Verdicts:
             which the last may be one that always matches.
         """
         possible: list[int] = []
+        settled = False
         for index, rule in enumerate(self._rules):
             if not all(test(getattr(event, field)) for field, test in rule.shared.items()):
                 continue
+            if not rule.means(event):
+                continue
             possible.append(index)
-            if not rule.open and not rule.labels:
+            settled = not rule.open and not rule.labels and not rule.looked
+            if settled:
                 break
         if not possible:
             return -1
-        first = self._rules[possible[0]]
-        return tuple(possible) if first.open or first.labels else possible[0]
+        return possible[0] if settled and len(possible) == 1 else tuple(possible)
 
     def _try(self, possible: tuple[int, ...], event: Event) -> int:
         for index in possible:
             rule = self._rules[index]
-            if all(test(getattr(event, field)) for field, test in rule.open.items()) and all(
-                test(event.labels.get(label, "")) for label, test in rule.labels.items()
+            if (
+                all(test(getattr(event, field)) for field, test in rule.open.items())
+                and all(test(event.labels.get(label, "")) for label, test in rule.labels.items())
+                and rule.finds(event)
             ):
                 return index
         return -1

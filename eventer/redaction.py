@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from eventer.event import Event
-from eventer.patterns import TEXT_CAP, compile_pattern
+from eventer.patterns import compile_pattern
 
 __all__ = ["Pattern", "RedactRule", "Redaction"]
 
@@ -65,7 +65,7 @@ class Redaction:
     def __call__(self, events: Sequence[Event]) -> None:
         """Take out of the messages of these events what the rules name, in place.
 
-        `re` backtracks, so it is given no more than `TEXT_CAP` characters of a hostile text; what
+        `re` backtracks, so it is given no more of a hostile text than each of the rules may see; what
         was not looked at is cut off. Kubernetes itself allows 1,024 bytes
         (https://github.com/kubernetes/kubernetes, pkg/apis/core/validation/events.go).
         """
@@ -74,9 +74,14 @@ class Redaction:
                 event.message = self._cut(event.message)
 
     def text(self, text: str) -> str:
-        """Return a text without what the rules name."""
+        """Return a text without what the rules name; of a longer one than they may see, the end.
+
+        What a cut leaves of the first word may be half of what should be taken out, and goes too.
+        """
         for pattern, replace in self._rules:
-            text = pattern.sub(replace, text)
+            if len(text) > pattern.cap:
+                text = text[-pattern.cap :].partition(" ")[2]
+            text = pattern.compiled.sub(replace, text)
         return text
 
     def raw(self, lines: Sequence[bytes]) -> list[bytes]:
@@ -86,4 +91,10 @@ class Redaction:
         return [self._cut(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape") for line in lines]
 
     def _cut(self, text: str) -> str:
-        return self.text(text if len(text) <= TEXT_CAP else text[:TEXT_CAP] + _CUT)
+        cut = ""
+        for pattern, replace in self._rules:
+            # Before each of them: what stands in place of something may be longer than it was.
+            if len(text) > pattern.cap:
+                text, cut = text[: pattern.cap], _CUT
+            text = pattern.compiled.sub(replace, text)
+        return text + cut

@@ -21,6 +21,9 @@ A sink MUST
  6. never log, sleep, retry or count; never put an address with credentials, a header or a secret
     into a message;
  7. give up when cancelled, leaving nothing half-open after `close`.
+
+A sink MAY have `async def probe(self) -> str`, which `eventer check --probe` calls in place of all else: it finds
+out whether events would be taken, sends none, and says in a sentence what it found, or raises as `send` does.
 """
 
 from __future__ import annotations
@@ -37,9 +40,9 @@ import msgspec
 from msgspec import Meta
 
 from eventer.clock import Clock
-from eventer.errors import SinkError
+from eventer.errors import ConfigError, Fault, SinkError
 from eventer.event import Event, decode_lines
-from eventer.match import Rule
+from eventer.match import LOOKED, Rule
 from eventer.values import Duration, Rate, Repeats, Size
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "Batch",
     "BatchConfig",
     "ConcurrentSinkConfig",
+    "Enrich",
     "Sent",
     "Sink",
     "SinkConfig",
@@ -82,9 +86,17 @@ class SinkConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Which sink: the name of a module in `sinks/`."""
     match: list[Rule] = []
     """Which events go to this sink: those that any of the rules matches; all, without rules."""
+    enrich: Annotated[
+        list[Literal["pod", "owner", "namespace", "node", "logs"]], Meta(examples=["[owner, namespace]"])
+    ] = []
+    """What is looked up at the API server for the events of this sink, and sent with them as `about`: of a
+    `pod` its node, phase, labels and chosen annotations; the `owner` at the top, such as the Deployment; the
+    labels of the `namespace`; labels, zone and pool of the `node`; the last lines of a container's `logs`. How,
+    and for how long at most, stands under `lookups`. What is not known in time goes out without it, marked."""
     start: Literal["head", "oldest"] = msgspec.field(default="head", name="from")
-    """Where a sink that is added later begins: `head`, with what comes next, or `oldest`, with
-    everything that the journal still holds. At the daemon's first start both are the same."""
+    """Where a sink that is added later begins: `head`, with what comes next, or `oldest`, with everything
+    that the journal still holds: what waits for other sinks, and what `state.keep` keeps. At the daemon's
+    first start both are the same."""
     batch: BatchConfig = msgspec.field(default_factory=BatchConfig)
     """Size of one send."""
     repeats: Repeats = Repeats()
@@ -102,6 +114,19 @@ class SinkConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """Refuse what would make every send fail."""
         if self.timeout <= 0:
             raise ValueError("timeout: a send needs some time; write for example 15s")
+        needed = [(index, field) for index, rule in enumerate(self.match) for field in rule.needs]
+        wanted = ", ".join(dict.fromkeys([*self.enrich, *(LOOKED[field] for _, field in needed)]))
+        faults = [
+            Fault(
+                path=f"match[{index}].{field}",
+                message=f"{field} is only known where it is looked up",
+                remedy=f"write enrich: [{wanted}] in the sink",
+            )
+            for index, field in needed
+            if LOOKED[field] not in self.enrich
+        ]
+        if faults:
+            raise ConfigError(faults)
 
 
 class ConcurrentSinkConfig(SinkConfig, kw_only=True, forbid_unknown_fields=True):
@@ -151,6 +176,18 @@ class Batch:
         return Batch([self.lines[i] for i in indexes], events)
 
 
+class Enrich(Protocol):
+    """Looks up, for one sink, what is to be known about the objects of events."""
+
+    async def __call__(self, batch: Batch) -> Batch:
+        """Return the batch with `Event.about` in its lines and events, within its time box. Raises nothing."""
+        ...
+
+    def count(self, batch: Batch) -> None:
+        """Count how the look-ups for a batch that is sent have ended."""
+        ...
+
+
 class Sent(msgspec.Struct, kw_only=True, frozen=True):
     """What became of a batch that got through, wholly or in part.
 
@@ -164,6 +201,8 @@ class Sent(msgspec.Struct, kw_only=True, frozen=True):
     """How many of the delivered ones the far side said it had already."""
     failed: Mapping[int, SinkError] = {}
     """Items that failed, by index in the batch."""
+    note: str = ""
+    """What a person should know though it went through, in a sentence; logged when it is another than before."""
 
 
 class SinkContext(msgspec.Struct, kw_only=True, frozen=True):

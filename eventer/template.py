@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from eventer.about import About, NamespaceFacts, NodeFacts, Owner, PodFacts
 from eventer.event import Event, Origin
 from eventer.text import valid
 
@@ -43,10 +44,20 @@ _BARE: Final = Event(
     message='Back-off restarting "web":\n\texit \\ 1', kind="Pod", namespace="default", name="web-0", entity="entity",
     count=1, version=1, object="cluster/Pod/default/web-0", problem="cluster/Pod/default/web-0/BackOff/web",
     labels=_Labels(),
+    about=About(
+        pod=PodFacts(labels=_Labels(), annotations=_Labels()), namespace=NamespaceFacts(labels=_Labels()),
+        node=NodeFacts(labels=_Labels()),
+    ),
 )  # fmt: skip
 _FULL: Final = msgspec.structs.replace(
     _BARE, count=2, delta=1, first=_NOON, component="kubelet", instance="node-1", node="node-1", action="Restart",
     uid="uid", api_version="v1", field_path="spec.containers{web}", event="default/web-0.1",
+    about=About(
+        enriched="ok", pod=PodFacts(node="node-1", phase="Running", labels=_Labels(), annotations=_Labels()),
+        owner=Owner(kind="Deployment", name="web", api_version="apps/v1", chain=["ReplicaSet/web-0", "Deployment/web"]),
+        namespace=NamespaceFacts(labels=_Labels()),
+        node=NodeFacts(name="node-1", labels=_Labels(), zone="a", pool="general"), log='panic: "out"\n\tof memory',
+    ),
 )  # fmt: skip
 # The message has what breaks a JSON text or a header into which it is put without a filter.
 _SAMPLES: Final = {"an event with every field": _FULL, "an event without its optional fields": _BARE}

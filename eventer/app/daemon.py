@@ -25,6 +25,7 @@ from eventer.control.routes import routes
 from eventer.control.server import serve
 from eventer.control.socket import listen
 from eventer.control.view import View
+from eventer.enrich.enricher import Enrichment
 from eventer.errors import Corrupt
 from eventer.event import own_record
 from eventer.journal import Journal
@@ -119,8 +120,9 @@ class Daemon:
                 ):
                     house = group.create_task(journal.keep_house(), name="journal")
                     damage = group.create_task(_on_damage(journal), name="damage")
-                    self._sinks = Sinks(journal, view, clock, group)
-                    self._sources = Sources(journal, view, clock, group, directory)
+                    enrichment = Enrichment(clock)
+                    self._sinks = Sinks(journal, view, clock, group, enrichment)
+                    self._sources = Sources(journal, view, clock, group, directory, enrichment)
                     if mirror is not None and not await place.resume(mirror, config, directory, self._stop):
                         await end(house, damage)
                         return
@@ -164,7 +166,8 @@ class Daemon:
         ]
 
     async def _follow(self, config: Config) -> None:
-        """Bring what runs in line with a configuration; see `Sinks.follow` and `Sources.follow` for what it raises."""
+        """Bring what runs in line with a configuration; see `Sinks.follow` and `Sources.connect` for what it raises."""
+        await self._sources.connect(config)
         await self._sinks.follow(config)
         await self._sources.follow(config)
 

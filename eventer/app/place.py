@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from eventer.app.reading import key_of
+from eventer.app.reading import NODES, key_of
 from eventer.config.types import Config, State
 from eventer.control.view import View
 from eventer.errors import ConfigError, Fault
@@ -87,6 +87,7 @@ async def resume(mirror: Mirror, config: Config, directory: Path, stop: asyncio.
         for namespace in source.kubernetes.namespaces
         or (None if source.kubernetes.namespace_selector is None else "*",)
     ]
+    scopes += [(source.cluster, NODES) for source in config.sources if source.kubernetes.reads_nodes]
     resuming = asyncio.ensure_future(mirror.resume(sinks, scopes))
     stopping = asyncio.ensure_future(stop.wait())
     try:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -22,12 +22,21 @@ from eventer.intake import Intake
 from eventer.journal import Journal, StreamKey
 from eventer.journal.files import doubted, set_aside
 from eventer.redaction import RedactRule
+from eventer.source import subjects
 from eventer.source.kube import Cluster
 from eventer.source.namespaces import selected
 from eventer.source.settings import StreamSettings
+from eventer.source.subjects import Subject
 from eventer.source.watch import Stream
 
-__all__ = ["Reading", "key_of"]
+__all__ = ["NODES", "Reading", "key_of", "streams_of"]
+
+NODES: Final = "nodes"
+"""The scope of the stream of Nodes."""
+NODES_PAUSE: Final = 0.2
+"""Seconds. Heartbeats of thousands of nodes come one by one; who writes a condition has looked for seconds."""
+NODES_PAGE: Final = 50
+"""Nodes of one page of a list. One is ten to twenty times as large as an Event, and a page is in memory as a whole."""
 
 FLUSH_WITHIN: Final = 5.0
 """Seconds for storing what was read last; what is not stored is read again at the next start."""
@@ -73,7 +82,7 @@ class Reading:
         self._rules: tuple[Sequence[FilterRule], Sequence[RedactRule]] = ((), ())
         self._intakes: set[Intake] = set()
         self._scopes: dict[str, asyncio.Task[None]] = {}
-        self.expected = len(source.kubernetes.namespaces) or 1
+        self.expected = streams_of(source)
 
     def use(self, rules: Sequence[FilterRule], redact: Sequence[RedactRule]) -> None:
         """Filter and redact by these rules from the next append on."""
@@ -85,6 +94,8 @@ class Reading:
         """Read until cancelled. What was read last is stored then."""
         settings = self._source.kubernetes
         async with asyncio.TaskGroup() as group:
+            if settings.reads_nodes:
+                group.create_task(self._read_nodes(settings.start))
             if settings.namespace_selector is not None:
                 await self._follow_labels(settings.namespace_selector, group)
             for namespace in settings.namespaces or (None,):
@@ -94,7 +105,7 @@ class Reading:
         """Read the namespaces that have the labels, whichever these are."""
         backoff = Backoff(1.0, LOOK_EVERY, clock=self._clock)
         # What a namespace that comes later holds has come after the first start, whatever that was to leave out.
-        first = not any(key.cluster == self._name for key in self._journal.streams)
+        first = not any(key.cluster == self._name and key.scope != NODES for key in self._journal.streams)
         start = self._source.kubernetes.start if first else Start(math.inf)
         while True:
             try:
@@ -127,17 +138,48 @@ class Reading:
             del self._scopes[namespace]
         for namespace in new:
             self._scopes[namespace] = group.create_task(self._read(namespace, start))
-        self.expected = len(self._scopes)
+        self.expected = len(self._scopes) + self._source.kubernetes.reads_nodes
         self._counted()
         if gone or new:
             log.info("namespaces chosen", cluster=self._name, new=new, gone=gone, all=len(names))
 
     async def _read(self, namespace: str | None, start: Start) -> None:
-        """Stream one scope until cancelled."""
-        key = key_of(self._name, namespace, self._source.kubernetes.field_selector)
+        """Stream the Events of one scope until cancelled."""
+        settings = self._source.kubernetes
+        subject = subjects.events(
+            self._name,
+            self._source.labels,
+            namespace=namespace,
+            api=settings.api,
+            selector=settings.field_selector or "",
+        )
+        await self._stream(
+            key_of(self._name, namespace, settings.field_selector), subject, start, event_ttl=settings.event_ttl
+        )
+
+    async def _read_nodes(self, start: Start) -> None:
+        """Stream Nodes until cancelled. Nodes do not expire, so nothing of them is lost by not being there."""
+        subject = subjects.nodes(self._name, self._source.labels)
+        await self._stream(
+            StreamKey(self._name, NODES), subject, start, event_ttl=math.inf, page=NODES_PAGE, pause=NODES_PAUSE
+        )
+
+    async def _stream(self, key: StreamKey, subject: Subject, start: Start, **settings: Any) -> None:
         rules, redact = self._rules
         intake = Intake(self._journal, key, rules, self._clock, redact)
-        stream = self._stream(namespace, start, intake)
+        if set_aside(self._directory) is not None or doubted(self._directory):
+            start = Start(math.inf)  # what the damaged or lost journal may have held is not "the past"
+        stream = Stream(
+            cluster=self._client,
+            subject=subject,
+            target=intake,
+            clock=self._clock,
+            settings=StreamSettings(
+                start="all" if math.isinf(start) else timedelta(seconds=start) if start else "now",
+                audit_every=self._source.kubernetes.audit,
+                **settings,
+            ),
+        )
         with self._shown(intake, stream):
             async with asyncio.TaskGroup() as group:
                 appending = group.create_task(intake.run(), name=f"intake {key}")
@@ -159,25 +201,10 @@ class Reading:
             self._intakes.discard(intake)
             self._view.streams.pop(intake.key, None)
 
-    def _stream(self, namespace: str | None, start: Start, intake: Intake) -> Stream:
-        settings = self._source.kubernetes
-        if set_aside(self._directory) is not None or doubted(self._directory):
-            start = Start(math.inf)  # what the damaged or lost journal may have held is not "the past"
-        return Stream(
-            cluster=self._client,
-            cluster_name=self._name,
-            labels=self._source.labels,
-            namespace=namespace,
-            api=settings.api,
-            selector=settings.field_selector or "",
-            target=intake,
-            clock=self._clock,
-            settings=StreamSettings(
-                start="all" if math.isinf(start) else timedelta(seconds=start) if start else "now",
-                event_ttl=settings.event_ttl,
-                audit_every=settings.audit,
-            ),
-        )
+
+def streams_of(source: Source) -> int:
+    """Return how many streams a source has, as far as its configuration tells."""
+    return (len(source.kubernetes.namespaces) or 1) + source.kubernetes.reads_nodes
 
 
 def key_of(cluster: str, namespace: str | None, selector: str | None) -> StreamKey:

@@ -13,6 +13,7 @@ from eventer.clock import Clock
 from eventer.config.types import Config
 from eventer.control.view import View
 from eventer.delivery.runner import Runner
+from eventer.enrich.enricher import Enrichment
 from eventer.errors import ConfigError, Fault
 from eventer.event import Outcome
 from eventer.journal import Journal
@@ -41,13 +42,17 @@ class Sinks:
     Args:
         group: their tasks run in it.
         view: shows them.
+        enrichment: looks up for those that want it.
     """
 
-    def __init__(self, journal: Journal, view: View, clock: Clock, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, journal: Journal, view: View, clock: Clock, group: asyncio.TaskGroup, enrichment: Enrichment
+    ) -> None:
         self._journal = journal
         self._view = view
         self._clock = clock
         self._group = group
+        self._enrichment = enrichment
         self._running: dict[str, _Running] = {}
 
     async def follow(self, config: Config) -> None:
@@ -60,6 +65,8 @@ class Sinks:
             JournalError: the journal cannot store it; some of it may be done.
         """
         gone = await self._given_up(config)
+        wants = {name: frozenset(sink.enrich) for name, sink in config.sinks.items()}
+        self._enrichment.use(config.lookups, config.redact, wants)
         made = {name: self._make(name, sink, config) for name, sink in config.sinks.items() if self._new(name, config)}
         await asyncio.gather(*(self._end(name) for name in [*self._running] if name in made or name in gone))
         for name in gone:
@@ -93,7 +100,8 @@ class Sinks:
             message = f"the sink cannot be made: {type(error).__name__}, which is a bug in the kind {sink.kind}"
             fault = Fault(path=f"sinks.{name}", message=message, remedy="take it out, and report it to its makers")
             raise ConfigError([fault]) from error
-        return Runner(name, made, sink, self._journal, self._clock, max_age=config.state.max_age)
+        enrich = self._enrichment.of(name)
+        return Runner(name, made, sink, self._journal, self._clock, max_age=config.state.max_age, enrich=enrich)
 
     async def _end(self, name: str) -> None:
         """End a runner in order: its cursor is on the disk, and nothing of it is on its way there."""

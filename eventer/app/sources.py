@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from eventer.app.reading import Reading
+from eventer.app.reading import Reading, streams_of
 from eventer.app.tasks import end
 from eventer.clock import Backoff, Clock
 from eventer.config.sources import Source
 from eventer.config.types import Config
 from eventer.control.view import View
-from eventer.errors import JournalError, SourceError
+from eventer.enrich.enricher import Enrichment
+from eventer.errors import ConfigError, JournalError, SourceError
 from eventer.journal import Journal
 from eventer.journal.records import ClusterRecord
 from eventer.source.kube import Cluster, identify
@@ -38,17 +39,51 @@ class Sources:
         group: their tasks run in it.
         view: shows their streams.
         directory: the state directory.
+        enrichment: looks up in the clusters that are read.
     """
 
-    def __init__(self, journal: Journal, view: View, clock: Clock, group: asyncio.TaskGroup, directory: Path) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        view: View,
+        clock: Clock,
+        group: asyncio.TaskGroup,
+        directory: Path,
+        enrichment: Enrichment,
+    ) -> None:
         self._journal = journal
         self._view = view
         self._clock = clock
         self._group = group
         self._directory = directory
+        self._enrichment = enrichment
         self._running: list[_Running] = []
+        self._connected: list[tuple[Source, Cluster]] = []
+        """Clients of sources that are not read yet."""
         self._config: Config
         self._naming = asyncio.Lock()
+
+    async def connect(self, config: Config) -> None:
+        """Make the clients of the sources that are new in a configuration. Nothing is sent yet.
+
+        Before `follow`, so that a configuration with which no cluster can be asked changes nothing.
+
+        Raises:
+            ConfigError: a source has no usable kubeconfig.
+        """
+        wanted = [source for source in config.sources if source not in [each.source for each in self._running]]
+        await self._drop([each for each in self._connected if each[0] not in wanted])
+        for source in wanted:
+            if source not in [known for known, _ in self._connected]:
+                settings = source.kubernetes
+                try:
+                    client = await Cluster.connect(settings.kubeconfig, settings.context)
+                except ConfigError as error:
+                    place = f"sources[{config.sources.index(source)}]."
+                    raise ConfigError(
+                        [msgspec.structs.replace(fault, path=place + fault.path) for fault in error.faults]
+                    ) from None
+                self._connected.append((source, client))
 
     async def follow(self, config: Config) -> None:
         """Read the clusters of a configuration, by its filter. A source that did not change is not touched.
@@ -57,7 +92,9 @@ class Sources:
 
         Raises:
             JournalError: what a source read last is not stored yet; some of it may be done.
+            ConfigError: as `connect`, if that was not called before.
         """
+        await self.connect(config)
         self._config = config
         for each in self._running:
             if each.reading is not None:
@@ -68,20 +105,26 @@ class Sources:
             await self._journal.drained()  # what comes next under the same key goes on from the record of the last
         self._running = [each for each in self._running if each not in ended]
         known = [each.source for each in self._running]
-        for source in config.sources:
+        connected, self._connected = self._connected, []
+        for source, client in connected:
             if source not in known:
-                task = self._group.create_task(self._read(source), name=f"source {source.cluster}")
+                task = self._group.create_task(self._read(source, client), name=f"source {source.cluster}")
                 self._running.append(_Running(source, task))
         self._count()
 
     async def stop(self) -> None:
         """End all reading. What was read last is stored."""
         await end(*(each.task for each in self._running))
+        await self._drop(self._connected)
 
-    async def _read(self, source: Source) -> None:
-        """Connect to one cluster, learn which it is, and read it until cancelled."""
-        settings = source.kubernetes
-        client = await Cluster.connect(settings.kubeconfig, settings.context)
+    async def _drop(self, clients: list[tuple[Source, Cluster]]) -> None:
+        """Close clients that will not be used."""
+        self._connected = [each for each in self._connected if each not in clients]
+        for _, client in clients:
+            await client.close()
+
+    async def _read(self, source: Source, client: Cluster) -> None:
+        """Learn which cluster it is, and read it until cancelled."""
         try:
             name = await self._identify(source, client)
             parts = (self._journal, self._view, self._clock, self._directory)
@@ -89,15 +132,15 @@ class Sources:
             reading.use(self._config.filter, self._config.redact)
             next(each for each in self._running if each.source == source).reading = reading
             self._count()
-            await reading.run()
+            async with self._enrichment.reading(name, client):
+                await reading.run()
         finally:
             await client.close()
 
     def _count(self) -> None:
         """Note how many streams there should be; of a cluster that is not known yet, what its source names."""
         self._view.expected_streams = sum(
-            each.reading.expected if each.reading is not None else len(each.source.kubernetes.namespaces) or 1
-            for each in self._running
+            each.reading.expected if each.reading is not None else streams_of(each.source) for each in self._running
         )
 
     async def _identify(self, source: Source, client: Cluster) -> str:
@@ -148,7 +191,8 @@ class Sources:
             if other != source and has_it(other) and source.kubernetes.overlaps(other.kubernetes):
                 return (
                     f"it is the same cluster as {other.cluster}, and what both read overlaps: each Event would be "
-                    "exported twice. Remove one of the two sources, or give each the namespaces that it alone reads"
+                    "exported twice. Remove one of the two sources, or give each the namespaces that it alone reads, "
+                    "and to one of them only the nodes"
                 )
         return ""
 

@@ -119,7 +119,7 @@ def report(group: BaseExceptionGroup[EventerError]) -> int:
             code = min(code, report(failure))
         elif isinstance(failure, ConfigError):
             for fault in failure.faults:
-                print(f"eventer: {fault.path}: {fault.message}; {fault.remedy}.", file=sys.stderr)
+                print(f"eventer: {fault.told}", file=sys.stderr)
         else:
             code = 1
             print(f"eventer: {failure}", file=sys.stderr)

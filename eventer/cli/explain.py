@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from eventer.catalog import Catalog
 from eventer.cli import EX_CONFIG, add_command
 from eventer.cli.colour import BOLD, DIM, GREEN, RED, YELLOW, Paint, painter, wants_colour
 from eventer.cli.daemon import DaemonError, add_state_options
@@ -27,7 +28,7 @@ from eventer.config.types import Config
 from eventer.config.words import similar
 from eventer.control.report import Traced
 from eventer.event import Event
-from eventer.match import FIELDS
+from eventer.match import EVENT_FIELDS, MEANT
 from eventer.source.replay import Home, NotReadableError
 from eventer.text import escape
 
@@ -61,7 +62,9 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(subparsers, "explain", _TEXT, _EXAMPLES, codes)
     parser.add_argument("events", nargs="?", metavar="FILE", help="events as JSON; - for standard input")
     parser.add_argument(
-        "--sample", metavar="FIELD=TEXT,...", help=f"an event by its fields: {', '.join(FIELDS[:-1])}, labels.NAME"
+        "--sample",
+        metavar="FIELD=TEXT,...",
+        help=f"an event by its fields: {', '.join(EVENT_FIELDS[:-1])}, labels.NAME",
     )
     parser.add_argument("--cluster", metavar="NAME", help="cluster of a Kubernetes Event (default: the first source)")
     parser.add_argument(
@@ -100,8 +103,9 @@ def main(args: argparse.Namespace) -> int:
         return 1
     routes = [(event, route(config.filter, config.sinks, event), where) for event, where in found]
     if args.output == "json":
+        catalog = Catalog(config.catalog)
         events = [
-            as_json(event, way, examined.line) | ({} if where is None else {"sinks_now": where.sinks})
+            as_json(event, way, examined.line, catalog) | ({} if where is None else {"sinks_now": where.sinks})
             for event, way, where in routes
         ]
         answer = {"file": str(args.config), "events": events}
@@ -193,11 +197,13 @@ def _sample(text: str) -> Sample:
         field, equals, value = item.partition("=")
         if field.startswith("labels.") and equals:
             labels[field.removeprefix("labels.")] = value
-        elif field in FIELDS and field != "labels" and equals:
+        elif field in EVENT_FIELDS and field != "labels" and equals:
             values[field] = value
         else:
-            close = similar(field, FIELDS)
-            remedy = f"did you mean {close}?" if close else f"write FIELD=TEXT with {', '.join(FIELDS[:-1])}"
+            close = similar(field, EVENT_FIELDS)
+            remedy = f"did you mean {close}?" if close else f"write FIELD=TEXT with {', '.join(EVENT_FIELDS[:-1])}"
+            if field in MEANT:
+                remedy = "it follows from the others; give reason, type and kind"
             raise _WrongInputError(f"--sample: {escape(field[:60])!r} is no field; {remedy}")
     if labels:
         values["labels"] = labels

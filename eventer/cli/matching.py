@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+from eventer.catalog import Catalog
 from eventer.config.words import similar
 from eventer.match import FIELDS, Rule, RuleFault
+from eventer.text import escape
 
 __all__ = ["add_match_option", "fields_of", "rules_of"]
 
@@ -34,7 +38,25 @@ def rules_of(args: argparse.Namespace) -> list[Rule]:
     Raises:
         ValueError: one cannot be used; the message says what to write.
     """
-    return [_rule(text) for text in args.match]
+    rules = [_rule(text) for text in args.match]
+    if not any(rule.meant for rule in rules):
+        return rules
+    catalog = _catalog(args)
+    return [rule.by(catalog) for rule in rules]
+
+
+def _catalog(args: argparse.Namespace) -> Catalog:
+    """Return the catalog of the configuration; the one that comes with Eventer where there is none."""
+    from eventer.config.load import examine  # costs as much as the command itself
+
+    if not args.config.exists():
+        return Catalog()
+    config = examine(args.config, os.environ).config
+    if config is None:
+        print(
+            f"{escape(str(args.config))} has faults: severity and family are told without its catalog", file=sys.stderr
+        )
+    return Catalog(None if config is None else config.catalog)
 
 
 def _rule(text: str) -> Rule:

@@ -9,7 +9,7 @@ from eventer.config.document import Path, dotted
 from eventer.config.route import Answer, Route
 from eventer.config.words import one_of
 from eventer.event import Event
-from eventer.match import FIELDS, Part
+from eventer.match import EVENT_FIELDS, Meanings, Part
 from eventer.text import escape
 
 __all__ = ["Place", "as_json", "headline", "place", "reason", "rule_line"]
@@ -66,11 +66,17 @@ def rule_line(answer: Answer, path: Path, line: Place) -> str:
     return f"{place(path, line)} {action}{escape(str(answer.rule))}"
 
 
-def as_json(event: Event, route: Route, line: Place) -> dict[str, Any]:
+def as_json(event: Event, route: Route, line: Place, catalog: Meanings) -> dict[str, Any]:
     """Return the same for programs."""
     decider = route.decider
+    severity, family = catalog.meaning(event)
     return {
-        "event": {"id": event.id, **{field: getattr(event, field) for field in FIELDS}},
+        "event": {
+            "id": event.id,
+            **{field: getattr(event, field) for field in EVENT_FIELDS},
+            "severity": severity,
+            "family": family,
+        },
         "own": route.own,
         "kept": route.kept,
         "decided_by": None if decider is None else dotted(("filter", decider.index)),

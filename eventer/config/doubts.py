@@ -14,9 +14,11 @@ from typing import Final
 import msgspec
 from yaml.nodes import Node, ScalarNode, SequenceNode
 
+from eventer.catalog.changes import ConditionChange, ReasonChange
+from eventer.catalog.shipped import families
 from eventer.config.document import Path, dotted
 from eventer.config.place import StatePath
-from eventer.config.reach import ORIGINS, TYPES, Covering, Origins, apart, could_be_own, covers
+from eventer.config.reach import ORIGINS, SEVERITIES, TYPES, Covering, Origins, apart, could_be_own, covers
 from eventer.config.reading import Reading, Record
 from eventer.config.sources import Kubernetes, Source
 from eventer.config.types import FilterRule, State
@@ -65,6 +67,7 @@ class _Doubts:
         self._sources = [record for record in reading.records if record.cls is Source]
         self._filters = [record for record in reading.records if record.cls is FilterRule]
         self._sinks = [record for record in reading.records if issubclass(record.cls, SinkConfig)]
+        self._changes = [record for record in reading.records if record.cls in {ReasonChange, ConditionChange}]
         self._states = [record for record in reading.records if record.cls is State]
         # Options for certificates; files of secrets are read, and refused, where they stand.
         self._files = [record for record in reading.records if record.path[:1] == ("sinks",)]
@@ -115,17 +118,29 @@ class _Doubts:
 
     def _values(self, record: Record, path: Path, rule: Rule) -> Iterator[Fault]:
         """Look at each value of a rule by itself, and at what the sources say of it."""
-        for field in (*rule.shared, *rule.open):
+        for field in (*rule.shared, *rule.meant, *rule.open):
             node = self._document.locate(record.node, (*path, field))
             for at, item in enumerate(node.value) if isinstance(node, SequenceNode) else [(-1, node)]:
                 if not isinstance(item, ScalarNode) or has_variable(item.value):
                     continue
-                told = _doubt(field, item.value.removeprefix("!"), refused=item.value.startswith("!"))
+                text = item.value.removeprefix("!")
+                told = _doubt(field, text, refused=item.value.startswith("!"))
+                if told is None and field == "family":
+                    told = self._doubt_family(text)
                 if told is not None:
                     where = (*path, field) if at < 0 else (*path, field, at)
                     yield self._fault(record, where, *told)
         if self._whole:
             yield from self._foreign(record, path, rule)
+
+    def _doubt_family(self, text: str) -> tuple[str, str] | None:
+        """Say that no reason is of this family, neither one of Eventer's nor one that the file describes."""
+        own = {str(record.values.get("family")) for record in self._changes}
+        if text.startswith("/") or text in own or text in families():
+            return None
+        close = similar(text, (*families(), *own))
+        remedy = f"did you mean {escape(close)}?" if close else "docs/catalog.md lists the families"
+        return f"no reason has the family {escape(text[:60])}", remedy
 
     def _foreign(self, record: Record, path: Path, rule: Rule) -> Iterator[Fault]:
         """Compare a rule with the names and labels that the sources give."""
@@ -245,7 +260,7 @@ def _doubt(field: str, text: str, *, refused: bool) -> tuple[str, str] | None:
     if text.startswith("/"):
         message = "this begins like a /regular expression/ and does not end like one, so it stands for itself"
         return message, f"write '{shown}/' if one is meant"
-    known = {"type": TYPES, "origin": ORIGINS}.get(field)
+    known = {"type": TYPES, "origin": ORIGINS, "severity": SEVERITIES}.get(field)
     if known is not None and text not in known:
         close = similar(text, known)
         return f"no event has the {field} {shown}", f"did you mean {close}?" if close else f"write {one_of(known)}"
@@ -267,7 +282,7 @@ def _doubt(field: str, text: str, *, refused: bool) -> tuple[str, str] | None:
 
 
 def _doubt_pattern(field: str, pattern: str) -> tuple[str, str] | None:
-    known = {"type": TYPES, "origin": ORIGINS}.get(field)
+    known = {"type": TYPES, "origin": ORIGINS, "severity": SEVERITIES}.get(field)
     if known is None or any(re.search(pattern, word) for word in known):
         return None
     return f"this matches none of {', '.join(known)}", f"write {one_of(known)}"

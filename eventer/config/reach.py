@@ -7,19 +7,21 @@ answer is that nothing is known.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
+from eventer.catalog.types import Severity
 from eventer.event import Origin
 from eventer.match import Rule, Test
 
-__all__ = ["ORIGINS", "TYPES", "Covering", "Origins", "apart", "could_be_own", "covers"]
+__all__ = ["ORIGINS", "SEVERITIES", "TYPES", "Covering", "Origins", "apart", "could_be_own", "covers"]
 
 TYPES: Final = ("Normal", "Warning")
 """All types of an Event (https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/)."""
 ORIGINS: Final = tuple(str(origin) for origin in Origin)
-_CLOSED: Final[Mapping[str, Sequence[str]]] = {"type": TYPES, "origin": ORIGINS}
+SEVERITIES: Final = get_args(Severity)
+_CLOSED: Final[Mapping[str, Sequence[str]]] = {"type": TYPES, "origin": ORIGINS, "severity": SEVERITIES}
 _COMMON: Final[Mapping[str, int]] = {"origin": 4, "type": 3, "cluster": 2, "kind": 1, "component": 1}
 """Fields for whose few values many rules ask alike, the worst with the highest number."""
 _OWN: Final[Mapping[str, str]] = {
@@ -60,12 +62,13 @@ def could_be_own(rule: Rule) -> bool:
 
 def covers(wide: Rule, narrow: Rule) -> bool:
     """Whether it is certain that everything that `narrow` matches, `wide` matches as well."""
-    theirs = _tests(narrow)
-    if any(field not in theirs for field in (*wide.shared, *wide.open)):
+    theirs = {**_tests(narrow), **narrow.looked}
+    if any(field not in theirs for field in (*wide.shared, *wide.open, *wide.meant, *wide.looked)):
         return False
     if any(label not in narrow.labels for label in wide.labels):
         return False
-    return all(_implies(theirs[field], test, field) for field, test in _tests(wide).items()) and all(
+    mine = {**_tests(wide), **wide.looked}
+    return all(_implies(theirs[field], test, field) for field, test in mine.items()) and all(
         _implies(narrow.labels[label], test) for label, test in wide.labels.items()
     )
 
@@ -124,11 +127,12 @@ def apart(one: Rule, other: Rule) -> bool:
 
 
 def _tests(rule: Rule) -> dict[str, Test]:
-    return {**rule.shared, **rule.open}
+    """Return the tests of what an event always has: what is not known of what is looked up satisfies any test."""
+    return {**rule.shared, **rule.open, **rule.meant}
 
 
 def _named(rule: Rule) -> dict[str, Test]:
-    return {**_tests(rule), **{f"labels.{label}": test for label, test in rule.labels.items()}}
+    return {**_tests(rule), **rule.looked, **{f"labels.{label}": test for label, test in rule.labels.items()}}
 
 
 def _all_words(test: Test, field: str) -> Sequence[str] | None:

@@ -14,7 +14,7 @@ from eventer.config.leaves import BAD
 from eventer.config.notes import Notes, Place
 from eventer.config.variables import has_variable
 from eventer.config.words import got, similar
-from eventer.match import FIELDS, Rule, RuleFault
+from eventer.match import FIELDS, LOOKED, Rule, RuleFault
 from eventer.text import escape
 
 __all__ = ["read_rule"]
@@ -59,9 +59,9 @@ def _note(
 ) -> None:
     """Note one fault that the rule's own type found."""
     node, place = rule
-    if len(path) == 1 and path[0] not in FIELDS:
+    if len(path) == 1 and path[0] not in {*FIELDS, *LOOKED}:
         found = pairs[str(path[0])].where
-        close = similar(str(path[0]), FIELDS)
+        close = similar(str(path[0]), (*FIELDS, *LOOKED))
         remedy = f"did you mean {close}? {remedy}" if close else field(str(path[0])) or remedy
     else:
         found = notes.document.locate(node, path)
@@ -72,7 +72,7 @@ def _note(
 
 def _tests(notes: Notes, pair: Pair, place: Place) -> Any:
     """Read what a field is tested for, as plain data."""
-    if pair.key != "labels":
+    if pair.key != "labels" and not pair.key.endswith(".labels"):
         return _words(notes, pair.value, place)
     if not isinstance(pair.value, MappingNode):
         return None  # the rule itself says what it wants there

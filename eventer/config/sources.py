@@ -165,6 +165,11 @@ class Kubernetes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     is not selected is in no count and no audit; `filter` counts it. The API server says of an Event
     that stops to match that it was deleted, so its later states are not seen. Another selector is
     another stream, which lists anew."""
+    nodes: bool | None = None
+    """Whether to tell what happens to nodes: an event with `origin: node` for each change of a condition
+    (`Ready`, `DiskPressure`, those of node-problem-detector...), for taints, cordons and reboots, for nodes that
+    come and go. Left out: yes, unless `namespaces` or `namespace_selector` is given. Needs the verbs `list`
+    and `watch` on nodes; without them Events are read all the same, and the status says what is missing."""
     api: Literal["core", "events"] = "core"
     """Which API to read: `core` (v1) or `events` (events.k8s.io/v1). The API server gives the same
     objects by both; choose the one that the role allows."""
@@ -196,12 +201,21 @@ class Kubernetes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             raise refusal("field_selector", message, f"it has {known}")
         positive(self, "event_ttl", "audit")
 
+    @property
+    def reads_nodes(self) -> bool:
+        """Whether nodes are read, also where the option is left out."""
+        if self.nodes is not None:
+            return self.nodes
+        return not self.namespaces and self.namespace_selector is None
+
     def overlaps(self, other: Kubernetes) -> bool:
-        """Whether both would show the same Events if they read the same cluster, by namespaces.
+        """Whether both would show the same if they read the same cluster: Events, by namespaces, or nodes.
 
         What labels select is not known here, and they may well be made to share a cluster out.
         """
         if any(not each.namespaces and each.namespace_selector is None for each in (self, other)):
+            return True
+        if self.reads_nodes and other.reads_nodes:
             return True
         return bool(set(self.namespaces) & set(other.namespaces))
 

@@ -14,6 +14,9 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 import msgspec
 from msgspec import Meta
 
+from eventer.catalog.catalog import Catalog
+from eventer.catalog.changes import CatalogChanges
+from eventer.config.lookups import Lookups
 from eventer.config.place import Mirror, StatePath
 from eventer.config.refuse import positive, refusal
 from eventer.config.samples import ConfigTest
@@ -87,6 +90,12 @@ class FilterRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """Refuse a rule that says nothing, or two things."""
         if (self.drop is None) == (self.keep is None):
             raise ValueError("a filter rule has either drop or keep; write for example `- drop: {type: Normal}`")
+        for field in self.rule.needs:
+            raise refusal(
+                f"{'keep' if self.keeps else 'drop'}.{field}",
+                f"{field} is looked up after the filter, and only for sinks that enrich",
+                "match on it in a sink that has enrich, or filter by the names of namespaces and nodes",
+            )
 
     @property
     def rule(self) -> Rule:
@@ -161,7 +170,8 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rule matches is kept."""
     redact: list[RedactRule] = []
     """What to take out of messages before anything is stored, after the filter has looked at them. Messages
-    longer than 4,096 characters, of which Kubernetes allows 1,024, are cut there."""
+    longer than the patterns may see are cut there: 4,096 characters, 1,024 where one has two repeats such as .* (all
+    that Kubernetes allows)."""
     sinks: Annotated[dict[str, SinkConfig], Meta(min_length=1)]
     """Destinations, by a name of your choice: it appears in metrics and logs, and the journal knows
     the sink by it. `kind` says which sink it is."""
@@ -171,6 +181,11 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Metrics and health."""
     log: Log = msgspec.field(default_factory=Log)
     """Eventer's own log."""
+    lookups: Lookups = msgspec.field(default_factory=Lookups)
+    """How look-ups are made for the sinks that have `enrich`."""
+    catalog: CatalogChanges = msgspec.field(default_factory=CatalogChanges)
+    """What reasons and conditions mean, where that is to differ from what comes with Eventer (docs/catalog.md):
+    `severity` and `family` in rules follow it."""
     tests: list[ConfigTest] = []
     """Events, and which sinks must get them: tests of `filter` and of each sink's `match`, which
     `eventer check --test` runs. The daemon does nothing with them."""
@@ -193,6 +208,15 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             if sink.repeats.window is not None and sink.repeats.window >= self.state.max_age:
                 message = "the window of repeats is not shorter than state.max_age, so what it holds back would expire"
                 raise refusal(f"sinks.{name}.repeats", message, "write a shorter one, for example 5m")
+        self._bind()
+
+    def _bind(self) -> None:
+        """Let the rules ask the catalog of this file."""
+        catalog = Catalog(self.catalog)
+        for rule in self.filter:
+            rule.drop, rule.keep = rule.drop and rule.drop.by(catalog), rule.keep and rule.keep.by(catalog)
+        for sink in self.sinks.values():
+            sink.match = [rule.by(catalog) for rule in sink.match]
 
 
 _LEAST_STATE: Final = 16 << 20

@@ -35,8 +35,9 @@ class View(msgspec.Struct, kw_only=True):
     """When the process began its work, seconds since 1970."""
     runners: dict[str, Runner] = {}
     streams: dict[StreamKey, Stream] = {}
-    expected_streams: int = 0
-    """Streams that the configuration asks for; those of a cluster not yet identified are not there."""
+    expected_streams: int = 1
+    """Streams that the configuration asks for; those of a cluster not yet identified are not there.
+    One before they are counted, so that nothing is ready by having nothing to read."""
     waiting: dict[str, str] = {}
     """Clusters that cannot be reached or identified yet, and why, in words."""
     quarantines: int = 0
@@ -50,7 +51,8 @@ class View(msgspec.Struct, kw_only=True):
     def not_ready(self) -> list[str]:
         """Why the daemon is not ready, in words; empty when it is.
 
-        Ready means: every stream has a position and may read. It says nothing of sinks.
+        Ready means: every stream has a position and may read. It says nothing of sinks, and nothing of nodes
+        that may not be read: they are not worth that a daemon which reads Events counts as failed.
         """
         reasons = [f"cluster {name}: {why}" for name, why in self.waiting.items()]
         if self.stopping:
@@ -59,6 +61,8 @@ class View(msgspec.Struct, kw_only=True):
             reasons.append(f"the mirror is read first. {self.mirror.error}".rstrip())
         for key, stream in self.streams.items():
             if stream.status.blocked:
+                if stream.subject.what == "nodes":
+                    continue
                 reasons.append(f"{key.cluster} {key.scope}: {stream.status.blocked}")
             elif not stream.status.listed:
                 reasons.append(f"{key.cluster} {key.scope}: not listed yet. {stream.status.last_error}".rstrip())

@@ -33,10 +33,10 @@ class Earlier:
                 for cluster, scopes in record.resumed.versions.items()
                 for scope, version in scopes.items()
             }
-        self._by_place: dict[tuple[str, str | None], int] = {}
+        self._by_place: dict[tuple[str, str], int] = {}
         for key, version in self._bounds.items():
-            # `events/<namespace>`, or `events` for all.
-            place = key.cluster, key.scope.partition("?")[0].partition("/")[2] or None
+            # `events/<namespace>`, or `events` for all; `nodes`.
+            place = key.cluster, key.scope.partition("?")[0]
             self._by_place[place] = max(version, self._by_place.get(place, 0))
 
     def __bool__(self) -> bool:
@@ -62,14 +62,15 @@ class Earlier:
         return batch.pick(rest), [indexes[place] for place in rest]
 
     def _knows(self, event: Event) -> bool:
+        bounds = self._by_place
+        if event.origin is Origin.NODE:
+            return event.version <= bounds.get((event.cluster, "nodes"), -1)
         if event.origin is not Origin.EVENT:
             return False
-        bounds = self._by_place
-        bound = max(
-            bounds.get((event.cluster, None), -1),
-            bounds.get((event.cluster, event.event.partition("/")[0]), -1),
+        namespace = event.event.partition("/")[0]
+        return event.version <= max(
+            bounds.get((event.cluster, "events"), -1), bounds.get((event.cluster, f"events/{namespace}"), -1)
         )
-        return event.version <= bound
 
     def _over(self) -> bool:
         """Whether nothing of it can come any more.

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -28,17 +27,17 @@ from eventer.delivery.parts import Parts
 from eventer.delivery.redelivery import Redelivery
 from eventer.delivery.rejections import Rejections
 from eventer.delivery.repeats import Windows
+from eventer.delivery.selection import Selection, Wanted
 from eventer.delivery.sender import Health, Sender, Status
 from eventer.delivery.settlement import Settlement
 from eventer.delivery.shedding import SHED_READ, TOLD_EVERY, Shedding
-from eventer.delivery.sieve import Sieve, letter_of
-from eventer.delivery.trial import Trials, guilty
+from eventer.delivery.sieve import Sieve
+from eventer.delivery.trial import Trials
 from eventer.errors import Blocked, DiskRefused, Rejected, Retry, SinkError
 from eventer.event import Outcome
-from eventer.journal import Journal, Letter, ReaderRecord, Slice
+from eventer.journal import Journal, ReaderRecord, Slice
 from eventer.journal.records import ParkedLetter
-from eventer.match import Verdicts
-from eventer.sink import Batch, ConcurrentSinkConfig, Sent, Sink, SinkConfig
+from eventer.sink import ConcurrentSinkConfig, Enrich, Sent, Sink, SinkConfig
 
 __all__ = ["Health", "Pace", "Runner", "Status"]
 
@@ -53,6 +52,7 @@ class Runner:
         name: of the sink in the configuration; the reader's name in the journal.
         sink: made, not opened.
         max_age: seconds after its append at which an event expires.
+        enrich: looks up what the sink wants to be known of each event; None if that is nothing.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Runner:
         *,
         max_age: float,
         pace: Pace | None = None,
+        enrich: Enrich | None = None,
     ) -> None:
         self.name = name
         self.status = Status(beat=clock.monotonic())
@@ -72,12 +73,12 @@ class Runner:
         self._journal = journal
         self._clock = clock
         self._pace = pace or Pace()
-        self._verdicts = Verdicts(config.match)
+        self._wanted = Wanted(config, enrich)
         self._lanes = config.in_flight if isinstance(config, ConcurrentSinkConfig) else 1
         self._stop = asyncio.Event()
         self._wake = asyncio.Event()
         self._log = structlog.get_logger().bind(sink=name)
-        self._sender = Sender(sink, name, config.timeout, clock, self.status, self._log)
+        self._sender = Sender(sink, name, config.timeout, clock, self.status, self._log, enrich)
         self._destinations = getattr(sink, "destinations", None)
         self._limit = Limit(config.limit, clock)
         self._rejections = Rejections()
@@ -90,8 +91,7 @@ class Runner:
         # Made anew by each `run`, from the reader's record.
         self._settlement: Settlement
         self._trials: Trials
-        self._earlier: Earlier
-        self._sieve: Sieve
+        self._selection: Selection
         self._redelivery: Redelivery
 
     @property
@@ -124,8 +124,9 @@ class Runner:
         settlement = Settlement(self._journal, self.name, record, self._clock, self.stop)
         self._settlement = settlement
         self._trials = Trials(settlement, self._config.batch.count)
-        self._earlier = Earlier(self._journal, settlement)
-        self._sieve = Sieve(self.parked, self._windows, self._destinations)
+        sieve = Sieve(self.parked, self._windows, self._destinations)
+        earlier = Earlier(self._journal, settlement)
+        self._selection = Selection(self._wanted, earlier, sieve, self._trials, self._lanes, self._bury)
         self._redelivery = Redelivery(
             self.name, self._journal, settlement, self.parked, self._windows, self._shedding, self._trials, self._bury
         )
@@ -244,14 +245,6 @@ class Runner:
         await shedding.tell(settlement, now=False)
         return None
 
-    def _wanted(self, lines: Sequence[bytes]) -> tuple[Batch, Sequence[int]]:
-        """Return the events that the sink's `match` wants, and their indexes."""
-        batch = Batch(lines)
-        if not self._config.match:
-            return batch, range(len(lines))
-        wanted = [i for i, verdict in enumerate(self._verdicts(batch.events)) if verdict >= 0]
-        return (batch if len(wanted) == len(lines) else batch.pick(wanted)), wanted
-
     # -- sending ---------------------------------------------------------------------------------
 
     async def _deliver(self, piece: Slice) -> None:
@@ -259,7 +252,7 @@ class Runner:
 
         Returns before that when told to stop.
         """
-        parts = self._sort(piece)
+        parts = await self._selection.sort(piece)
         state: bytes | None = None
         if parts.done:
             await self._settle(parts, state)
@@ -277,26 +270,6 @@ class Runner:
                     await self._settle(parts, state)
             if self._stop.is_set():
                 return
-
-    def _sort(self, piece: Slice) -> Parts:
-        """Decide on what is not to be sent, and set up the rest."""
-
-        def letter(index: int, state: Outcome, error: SinkError) -> Letter:
-            (event,) = Batch([piece.lines[index]]).events
-            answer = error.answer or str(error)
-            return letter_of(piece, index, event, state, error.reason, answer=answer, destination=error.destination)
-
-        parts = Parts(piece.lines, letter, self._bury)
-        batch, wanted = self._wanted(piece.lines)
-        if len(wanted) < len(piece.lines):
-            parts.decide_all(Outcome.UNMATCHED, but=wanted)
-        if self._earlier:
-            batch, wanted = self._earlier.leave_out(batch, wanted, parts)
-        if len(wanted) and self._trials.guilty(piece.first):
-            parts.decide(0, Outcome.DEAD, letter(0, Outcome.DEAD, guilty()))
-        else:
-            parts.send(self._sieve.sort(piece, batch, wanted, parts), self._lanes)
-        return parts
 
     async def _settle(self, parts: Parts, state: bytes | None) -> None:
         """Store what is decided."""

@@ -14,7 +14,7 @@ from eventer.clock import Clock
 from eventer.delivery.parts import checked
 from eventer.errors import Retry, SinkError
 from eventer.observe.metrics import SEND_SECONDS
-from eventer.sink import Batch, Sent, Sink
+from eventer.sink import Batch, Enrich, Sent, Sink
 
 __all__ = ["SLACK", "Health", "Sender", "Status"]
 
@@ -53,13 +53,24 @@ class Status(msgspec.Struct, kw_only=True):
 class Sender:
     """Calls a sink so that nothing it does can end the runner."""
 
-    def __init__(self, sink: Sink, name: str, timeout: float, clock: Clock, status: Status, log: Any) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        name: str,
+        timeout: float,
+        clock: Clock,
+        status: Status,
+        log: Any,
+        enrich: Enrich | None = None,
+    ) -> None:
         self._sink = sink
         self._timeout = timeout
         self._clock = clock
         self._status = status
         self._log = log
+        self._enrich = enrich
         self._seconds = SEND_SECONDS.labels(sink=name)
+        self._note = ""
 
     async def open(self, state: bytes | None) -> bytes | SinkError | None:
         """Open the sink; a failure is returned."""
@@ -83,6 +94,8 @@ class Sender:
     async def send(self, batch: Batch) -> Sent | SinkError:
         """Send once; whatever happens is returned, and counted in the status."""
         status = self._status
+        if self._enrich is not None:  # here, so that what is sent again later is looked up as it is then
+            batch = await self._enrich(batch)
         began = self._clock.monotonic()
         failpoint.hit("delivery.send")
         result: Sent | SinkError
@@ -102,6 +115,11 @@ class Sender:
             status.attempts["sent"] += 1
             if len(result.failed) < len(batch):
                 status.last_success = now
+            if result.note and result.note != self._note:
+                self._note = result.note
+                self._log.warning("sink has a note", note=result.note)
+            if self._enrich is not None:
+                self._enrich.count(batch)
         else:
             status.attempts[f"{type(result).__name__.lower()}:{result.reason}"] += 1
         return result

@@ -24,8 +24,9 @@ import msgspec
 from eventer.demo.configmaps import ConfigMaps
 from eventer.demo.faults import Body, Fault, Faults
 from eventer.demo.http11 import Request, head, parse, send, status_body
+from eventer.demo.nodes import Nodes
 from eventer.demo.selector import Selector, Unsupported
-from eventer.demo.store import Compacted, EventStore, Group, encode
+from eventer.demo.store import KINDS, Compacted, EventStore, Group, encode
 
 __all__ = ["ApiServer", "Request", "status_body"]
 
@@ -41,6 +42,7 @@ class ApiServer:
 
     def __init__(self) -> None:
         self.store = EventStore()
+        self.nodes = Nodes()
         self.configmaps = ConfigMaps()
         self.faults = Faults()
         self.requests: list[Request] = []
@@ -56,7 +58,7 @@ class ApiServer:
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         """Its clock, as its answers tell it."""
         self.watching = 0
-        """Watches open now."""
+        """Watches of Events that are open now."""
         self.port = 0
         self._tls = False
         self._server: asyncio.Server | None = None
@@ -185,7 +187,7 @@ class ApiServer:
             return await send(writer, fault.status, fault.body, {**self._date(), **fault.headers})
         if self.token is not None and request.headers.get("authorization") != f"Bearer {self.token}":
             return await send(writer, 401, status_body(401, "Unauthorized", "Unauthorized"), self._date())
-        if request.kind == "watch":
+        if request.query.get("watch"):
             return await self._watch(request, fault, reader, writer)
         status, body = self._plain(request)
         return await send(writer, status, body, self._date())
@@ -210,7 +212,7 @@ class ApiServer:
         return 404, status_body(404, "NotFound", "the server could not find the requested resource")
 
     def _list(self, request: Request, group: Group, namespace: str | None) -> tuple[int, bytes]:
-        query = request.query
+        query, store = request.query, self._store(group)
         try:
             selector = Selector(query.get("fieldSelector", ""), group)
         except Unsupported as field:
@@ -222,25 +224,28 @@ class ApiServer:
                 version, start = _read_token(token)
             except ValueError:
                 return 400, status_body(400, "BadRequest", "continue key is not valid")
-        elif int(query.get("resourceVersion") or 0) > self.store.version:
-            words = f"Timeout: Too large resource version: {query['resourceVersion']}, current: {self.store.version}"
+        elif int(query.get("resourceVersion") or 0) > store.version:
+            words = f"Timeout: Too large resource version: {query['resourceVersion']}, current: {store.version}"
             return 504, status_body(504, "Timeout", words, causes=["ResourceVersionTooLarge"])
         try:
-            version, items, following, remain = self.store.page(namespace, limit, version, start, selector.matches)
+            version, items, following, remain = store.page(namespace, limit, version, start, selector.matches)
         except Compacted:
             words = "The provided continue parameter is too old to display a consistent list result."
             return 410, status_body(410, "Expired", words, more=_write_token(None, start))
         meta: dict[str, Any] = {"resourceVersion": str(version)}
         if following is not None:
             meta |= {"continue": _write_token(version, following), "remainingItemCount": remain}
-        if request.kind == "audit":
+        if request.kind.endswith("audit"):
             parts = [msgspec.json.encode({"metadata": item["metadata"]}) for item in items]
             kind, api = "PartialObjectMetadataList", "meta.k8s.io/v1"
         else:
             parts = [encode(item, group, kind=False) for item in items]
-            kind, api = "EventList", "v1" if group == "core" else "events.k8s.io/v1"
+            kind, api = f"{KINDS[group]}List", "events.k8s.io/v1" if group == "events" else "v1"
         head = msgspec.json.encode({"kind": kind, "apiVersion": api, "metadata": meta})
         return 200, head[:-1] + b',"items":[' + b",".join(parts) + b"]}"
+
+    def _store(self, group: Group) -> EventStore:
+        return self.nodes.store if group == "nodes" else self.store
 
     async def _watch(
         self, request: Request, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -253,7 +258,8 @@ class ApiServer:
             return await send(writer, *_unsupported(field), self._date())
         writer.write(head(200, self._date() | {"Transfer-Encoding": "chunked"}))
         body = Body(writer, fault, lambda: self.faults.frozen(reader))
-        self.watching += 1
+        counted = scope[0] != "nodes"
+        self.watching += counted
         self._watches.add(writer)
         try:
             if fault.inject:
@@ -262,7 +268,7 @@ class ApiServer:
                 return await body.end()
             return await self._stream(request, selector, body, reader, *scope)
         finally:
-            self.watching -= 1
+            self.watching -= counted
             self._watches.discard(writer)
 
     async def _stream(
@@ -274,7 +280,7 @@ class ApiServer:
         group: Group,
         namespace: str | None,
     ) -> bool:
-        store = self.store
+        store = self._store(group)
         loop = asyncio.get_running_loop()
         until = loop.time() + float(request.query.get("timeoutSeconds") or 1800) * self.time_scale
         version = int(request.query.get("resourceVersion") or 0)
@@ -326,10 +332,12 @@ def _line(type_: str, obj: bytes) -> bytes:
 
 
 def _scope(path: str) -> tuple[Group, str | None] | None:
-    """Return (group, namespace) of a path of events, None for another path."""
+    """Return (group, namespace) of a path of events or nodes, None for another path."""
     match path.strip("/").split("/"):
         case ["api", "v1", "events"]:
             return "core", None
+        case ["api", "v1", "nodes"]:
+            return "nodes", None
         case ["api", "v1", "namespaces", namespace, "events"]:
             return "core", namespace
         case ["apis", "events.k8s.io", "v1", "events"]:

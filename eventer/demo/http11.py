@@ -34,16 +34,20 @@ class Request(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """What it asks for: watch, list, probe (a list of one), audit, namespace, configmap, or other."""
+        """What it asks for: watch, list, probe (a list of one), audit, namespace, configmap, or other.
+
+        Of nodes: nodes-watch and so on.
+        """
         if "/configmaps/" in self.path:
             return "configmap"
-        if not self.path.endswith("/events"):
+        nodes = "nodes-" if self.path == "/api/v1/nodes" else ""
+        if not nodes and not self.path.endswith("/events"):
             return "namespace" if self.path == "/api/v1/namespaces/kube-system" else "other"
         if self.query.get("watch"):
-            return "watch"
+            return f"{nodes}watch"
         if "PartialObjectMetadataList" in self.headers.get("accept", ""):
-            return "audit"
-        return "probe" if self.query.get("limit") == "1" else "list"
+            return f"{nodes}audit"
+        return f"{nodes}probe" if self.query.get("limit") == "1" else f"{nodes}list"
 
 
 def status_body(

@@ -25,7 +25,8 @@ ROLLOUT: Final = "shop/checkout"
 """The deployment whose new release goes wrong in the recording."""
 CATCH_UP: Final = 30.0
 """Seconds for reading what was missed; the back-off after some failures waits 6 s at most."""
-STEPS: Final = 5
+NODES: Final = ("worker-1", "worker-2", "worker-3")
+STEPS: Final = 6
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +81,8 @@ class Recorded(Story):
         self._goes_on = goes_on
         self._replay = Replay(self._server)
         self._told = False
+        for name in NODES:
+            self._server.nodes.add(name)
         for _ in range(pace.before):
             self._write()
 
@@ -96,6 +99,7 @@ class Recorded(Story):
         await self._sink_dies()
         await self._daemon_dies()
         await self._sink_comes_back()
+        await self._node_dies()
         await self._rollout()
         if self.stop.is_set():
             return
@@ -198,12 +202,49 @@ class Recorded(Story):
         self.picture.mood = "good"
         await self.pause(self._pace.reading)
 
+    async def _node_dies(self) -> None:
+        if self.stop.is_set():
+            return
+        name, nodes = NODES[1], self._server.nodes
+        self._step(
+            5,
+            "a node goes down",
+            f"The control plane hears nothing of {name} any more, and keeps no history.",
+            "Eventer makes an event of each change, and none of thousands of heartbeats.",
+            mood="trouble",
+        )
+        wanted = [("True", "Unknown", "firing"), ("Unknown", "True", "resolved")]
+        nodes.condition(name, "Ready", "Unknown", "NodeStatusUnknown", writer="kube-controller-manager")
+        fell = await self.until(lambda: self._changes_of(name) == wanted[:1], FINISH)
+        if self.stop.is_set():
+            return
+        if fell:
+            self.add(f"▲ {name} is not Ready: NodeStatusUnknown, firing")
+        await self.pause(self._pace.reading)
+        nodes.condition(name, "Ready", "True", "KubeletReady", writer="kubelet")
+        for _ in range(10):
+            for each in NODES:
+                nodes.heartbeat(each)
+        rose = await self.until(lambda: self._changes_of(name) == wanted, FINISH)
+        if self.stop.is_set():
+            return
+        if self._claim(fell and rose):
+            self.add("✓ It is back, resolved. Each change was told once, and 30 heartbeats were not.")
+        else:
+            self.add(f"✗ {len(self._changes_of(name))} changes were told, in place of 2.")
+        await self.pause(self._pace.reading)
+
+    def _changes_of(self, node: str) -> list[tuple[str, str, str]]:
+        """What was told of the node's readiness: before, now, whether that is trouble."""
+        told = [line for line in self.edges if line.name == node and line.condition == "Ready"]
+        return [(line.previous, line.status, line.state) for line in told]
+
     async def _rollout(self) -> None:
         await self._feed(self._pace.rollout, self._pace.between / 3)
         if self.stop.is_set():
             return
         self._step(
-            5,
+            6,
             "a rollout goes wrong",
             f"A new release of {ROLLOUT} is rolled out. Who would see it in the stream?",
         )
@@ -301,7 +342,7 @@ class Recorded(Story):
         status = self.picture.status
         if status is None or not status.streams:
             return False
-        position = max((stream.position or 0 for stream in status.streams), default=0)
+        position = max((stream.position or 0 for stream in status.streams if stream.scope == "events"), default=0)
         return position == self._server.store.version and not self.waiting("file") and not self._tally.file.missing
 
     def _level(self) -> bool:

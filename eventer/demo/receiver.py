@@ -17,13 +17,14 @@ BODY: Final = 16 << 20
 
 class _Posted(msgspec.Struct):
     id: str
+    origin: str
 
 
 class Receiver:
     """A small HTTP server.
 
     Args:
-        came: called with the id of each event that was taken, before it is confirmed.
+        came: called with the id of each Kubernetes Event that was taken, before it is confirmed.
     """
 
     def __init__(self, came: Callable[[str], None]) -> None:
@@ -68,7 +69,8 @@ class Receiver:
     async def _take(self, request: web.Request) -> web.Response:
         for event in self._decoder.decode(await request.read()):
             self.taken += 1
-            self._came(event.id)
+            if event.origin == "event":
+                self._came(event.id)
         return web.Response(text="ok")
 
 

@@ -23,6 +23,7 @@ _CORE: Final = {
 _PATHS: Final[Mapping[Group, Mapping[str, tuple[str, ...]]]] = {
     "core": _CORE,
     "events": {name.replace("involvedObject", "regarding"): path for name, path in _CORE.items()},
+    "nodes": {"metadata.name": ("metadata", "name")},
 }
 
 

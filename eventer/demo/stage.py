@@ -116,7 +116,7 @@ class Stage:
         self._write(cluster, kubeconfig, context, None)
         self._screen.begin(
             f"Eventer demo on the cluster of {kubeconfig}{f', context {context}' if context else ''}.",
-            "It only reads: list and watch on events, get on the namespace kube-system.",
+            "It only reads: list and watch on events and nodes, get on the namespace kube-system.",
         )
 
         def make(daemon: DaemonProcess) -> Story:

@@ -17,9 +17,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["Change", "Compacted", "EventStore", "Group"]
+__all__ = ["KINDS", "Change", "Compacted", "EventStore", "Group"]
 
-Group: TypeAlias = Literal["core", "events"]
+Group: TypeAlias = Literal["core", "events", "nodes"]
 Key: TypeAlias = tuple[str, str]
 
 _RENAMED: Final = {
@@ -31,6 +31,9 @@ _RENAMED: Final = {
     "count": "deprecatedCount",
     "reportingComponent": "reportingController",
 }
+
+
+KINDS: Final[Mapping[Group, str]] = {"core": "Event", "events": "Event", "nodes": "Node"}
 
 
 class Compacted(Exception):
@@ -64,7 +67,7 @@ class Change:
 
 def encode(obj: Mapping[str, Any], group: Group, *, kind: bool) -> bytes:
     """Encode one object; items of a list carry no kind."""
-    head = {"kind": "Event", "apiVersion": "v1" if group == "core" else "events.k8s.io/v1"} if kind else {}
+    head = {"kind": KINDS[group], "apiVersion": "events.k8s.io/v1" if group == "events" else "v1"} if kind else {}
     if group == "events":  # where empty text is left out
         obj = {_RENAMED.get(name, name): value for name, value in obj.items() if value != ""}
     return msgspec.json.encode({**head, **obj})
@@ -149,6 +152,11 @@ class EventStore:
         version = int(obj["metadata"]["resourceVersion"])
         obj = {name: value for name, value in obj.items() if name not in {"kind", "apiVersion"}}
         self._write(recorded["type"], obj, version if version > self.version else None)
+
+    def put(self, obj: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a whole object; it is new if none of its name is there."""
+        key = (obj["metadata"].get("namespace") or "", obj["metadata"]["name"])
+        return self._write("MODIFIED" if key in self.objects else "ADDED", dict(obj))
 
     def advance(self, by: int = 1) -> None:
         """Let the version rise without a change of events, as writes of other kinds do."""

@@ -17,7 +17,7 @@ from eventer.demo.books import balanced
 from eventer.demo.picture import Picture, Screen
 from eventer.demo.problems import Problems
 from eventer.demo.process import DaemonProcess
-from eventer.demo.tail import Tail
+from eventer.demo.tail import Line, Tail
 from eventer.text import escape, redact
 
 __all__ = ["Real", "Show", "Story"]
@@ -60,6 +60,8 @@ class Story(ABC):
         self.daemon = show.daemon
         self.expected = False
         """Whether the daemon is meant to run; it has ended by itself if it does not."""
+        self.edges: list[Line] = []
+        """What was told of nodes."""
         self._tail = Tail(show.events)
         self._began = asyncio.get_running_loop().time()
 
@@ -93,7 +95,8 @@ class Story(ABC):
             if picture.daemon == "starting" and status.streams:
                 picture.daemon = "running"
         lines = self._tail.read()
-        events = [line for line in lines if line.origin == "event"]
+        events = [line for line in lines if line.origin != "eventer"]
+        self.edges += [line for line in lines if line.origin == "node"]
         picture.events.extend(events)
         picture.arrived += len(events)
         self.problems.hear(lines)

@@ -30,6 +30,10 @@ class Line(msgspec.Struct, omit_defaults=True):
     count: int = 1
     delta: int | None = None
     first: datetime | None = None
+    condition: str = ""
+    status: str = ""
+    previous: str = ""
+    state: str = ""
 
 
 _decoder: Final = msgspec.json.Decoder(Line)

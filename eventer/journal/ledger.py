@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -153,6 +153,25 @@ class Ledger:
             known.update(await self._read(functools.partial(_look_up, key.cluster, asked)))
         return known
 
+    async def under(self, key: StreamKey, heads: Collection[str]) -> dict[str, Entry]:
+        """Return everything that is known by names which begin with one of these and a slash.
+
+        Raises:
+            JournalError: the file cannot be read.
+        """
+        known: dict[str, Entry] = await self._read(functools.partial(_under, key.cluster, sorted(heads)))
+        for other, overlay in self._overlays.items():
+            if other.cluster == key.cluster:
+                for changes in (overlay.folding, overlay.gathering):
+                    for entity, entry in changes.items():
+                        if entity.partition("/")[0] not in heads:
+                            continue
+                        if entry is None:
+                            known.pop(entity, None)
+                        else:
+                            known[entity] = entry
+        return known
+
     async def tidy(self, streams: Mapping[StreamKey, StreamRecord], most: int) -> None:
         """Fold the changes of those streams that have at least so many.
 
@@ -209,6 +228,18 @@ def _look_up(cluster: str, entities: Sequence[str], connection: sqlite3.Connecti
     )
     # A damaged entry may hold anything. What does not look like one is not known: better twice than never.
     return {row[0]: Entry(*row[1:]) for row in rows if all(type(number) is int for number in row[1:])}
+
+
+def _under(cluster: str, heads: Sequence[str], connection: sqlite3.Connection) -> dict[str, Entry]:
+    """Read the entries whose names begin with one of these and a slash: a range of the table's key each."""
+    found: dict[str, Entry] = {}
+    for head in heads:
+        rows = connection.execute(
+            "SELECT entity, version, count, hash FROM ledger WHERE cluster = ? AND entity > ? AND entity < ?",
+            (cluster, f"{head}/", f"{head}0"),  # 0 comes after the slash
+        )
+        found |= {row[0]: Entry(*row[1:]) for row in rows if all(type(number) is int for number in row[1:])}
+    return found
 
 
 def _fold(cluster: str, stream: int, part: Sequence[tuple[str, Entry | None]], connection: sqlite3.Connection) -> None:

@@ -29,7 +29,8 @@ class StreamKey(NamedTuple):
 
     cluster: str
     scope: str
-    """`events` for all namespaces, `events/<namespace>` for one; then `?` and the field selector, if there is one."""
+    """`events` for all namespaces, `events/<namespace>` for one; then `?` and the field selector, if there is one.
+    `nodes` for Nodes."""
 
 
 OWN: Final = StreamKey("", "own")
@@ -43,7 +44,7 @@ class Entry(NamedTuple):
 
     version: int
     total: int
-    """The API's count at that version."""
+    """The API's count at that version; of a part of a Node, what its source keeps there."""
     hash: int
     """First 8 bytes of BLAKE2b over the content, signed; equal content has an equal hash."""
 

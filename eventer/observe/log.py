@@ -73,8 +73,10 @@ def _clean(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[st
 def _shown(value: Any) -> Any:
     """Redact and escape every text in a value. What is neither text, number nor collection becomes a text."""
     match value:
-        case None | bool() | int() | float():
+        case None | bool():
             return value
+        case int() | float():  # of the plain type: a size is a number with a type of its own
+            return int(value) if isinstance(value, int) else float(value)
         case Mapping():
             return {_shown(str(key)): _shown(each) for key, each in value.items()}
         case list() | tuple() | set() | frozenset():

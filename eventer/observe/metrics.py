@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
-__all__ = ["COMMIT_SECONDS", "REGISTRY", "SEND_SECONDS"]
+__all__ = ["COMMIT_SECONDS", "ENRICHED", "LOOKUPS", "REGISTRY", "SEND_SECONDS"]
 
 REGISTRY: Final = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -26,5 +26,17 @@ COMMIT_SECONDS: Final = Histogram(
     "eventer_journal_commit_seconds",
     "Duration of the journal's commits, each of which serves all operations that had gathered.",
     buckets=(0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5),
+    registry=REGISTRY,
+)
+ENRICHED: Final = Counter(
+    "eventer_enriched_events",
+    "Events that were sent with what was looked up about them, by how that ended; tries count each.",
+    ["sink", "result"],
+    registry=REGISTRY,
+)
+LOOKUPS: Final = Counter(
+    "eventer_lookups",
+    "Requests to API servers for what sinks want looked up, by how they ended.",
+    ["result"],
     registry=REGISTRY,
 )

@@ -15,11 +15,11 @@ import msgspec
 from eventer.clock import Clock
 from eventer.errors import Gone
 from eventer.event import Arrivals
+from eventer.source.envelope import Envelope
 from eventer.source.kube import Cluster
 from eventer.source.namespaces import METADATA_ONLY
 from eventer.source.port import Target
 from eventer.source.settings import StreamSettings
-from eventer.source.wire import Decoder
 
 __all__ = ["Audit", "Findings"]
 
@@ -42,7 +42,7 @@ class Audit:
         path: str,
         selection: Mapping[str, str],
         target: Target,
-        decoder: Decoder,
+        decoder: Envelope,
         settings: StreamSettings,
         clock: Clock,
     ) -> None:
@@ -59,6 +59,7 @@ class Audit:
         """Leave out what the watch brings while the audit runs: its list is older than the ledger there."""
         self._touched.update(event.entity for event in arrivals.events)
         self._touched.update(arrivals.gone)
+        self._touched.update(sighting.entity for sighting in arrivals.sightings)
 
     async def run(self) -> Findings:
         """Compare all that exists with the ledger. Stops at the first page with a finding.

@@ -24,8 +24,8 @@ import msgspec
 
 from eventer.errors import Broken, ConfigError, Fault, Refused, SourceError
 from eventer.source.answers import date_of, failure_of, words
+from eventer.source.envelope import uid_of
 from eventer.source.keepalive import harden
-from eventer.source.wire import uid_of
 
 __all__ = ["Answer", "Cluster", "Oversized", "Reads", "Stalled", "identify"]
 
@@ -214,18 +214,19 @@ class Cluster:
             raise Broken(f"The answer was cut: {words(error)}.") from None
 
     @asynccontextmanager
-    async def watch(self, path: str, params: Mapping[str, str], *, idle: float) -> AsyncIterator[Reads]:
+    async def watch(
+        self, path: str, params: Mapping[str, str], *, idle: float, accept: str = _JSON
+    ) -> AsyncIterator[Reads]:
         """Open a watch; its socket is closed at the end of the block, whatever ended it.
 
         Args:
-            path: absolute path.
-            params: query.
+            path, params, accept: as for `get`.
             idle: seconds of silence after which a read is given up.
 
         Raises:
             Gone, Refused, Stalled, Broken: as `get`.
         """
-        async with self._request(_Call("GET", path, params, {"Accept": _JSON}), min(HEADERS, idle)) as response:
+        async with self._request(_Call("GET", path, params, {"Accept": accept}), min(HEADERS, idle)) as response:
             harden(response)
             yield Reads(response, idle)
 
@@ -266,7 +267,7 @@ class Cluster:
             raise Stalled(f"No answer within {deadline:.0f} s.") from None
         except Exception as other:  # noqa: BLE001 - a token hook of the library raises anything
             raise Broken(f"No answer: {words(other)}.") from None
-        if response.status == 200 and "json" in response.content_type:
+        if response.status == 200 and ("json" in response.content_type or "*/*" in call.headers["Accept"]):
             return response
         try:
             failure = await _failure(response)

@@ -78,14 +78,19 @@ PROBE_PERIOD: Final = 60.0
 """Seconds between tries while the request itself is refused as wrong."""
 
 
-def judge(error: SourceError | JournalError) -> Verdict:
-    """Decide what follows a failure of a stream."""
+def judge(error: SourceError | JournalError, what: str = "events") -> Verdict:
+    """Decide what follows a failure of a stream.
+
+    Args:
+        error: the failure.
+        what: the resource that is read, as roles name it.
+    """
     if isinstance(error, JournalError):
         return Verdict(cause=Cause.JOURNAL, blocked=f"The journal does not take events: {error}")
     if isinstance(error, Gone):
         return Verdict(cause=Cause.GONE, relist=True)
     if isinstance(error, Refused):
-        return _refused(error)
+        return _refused(error, what)
     if isinstance(error, Stalled):
         return Verdict(cause=Cause.STALL)
     for kind, cause in _BROKEN:
@@ -103,7 +108,7 @@ _BROKEN: Final = (
 )
 
 
-def _refused(error: Refused) -> Verdict:
+def _refused(error: Refused, what: str) -> Verdict:
     status = error.status
     if status == 401:
         return Verdict(
@@ -116,7 +121,7 @@ def _refused(error: Refused) -> Verdict:
             cause=Cause.FORBIDDEN,
             after=error.after,
             patient=True,
-            blocked=f"{error}. Grant the verbs list and watch on events to Eventer's service account.",
+            blocked=f"{error}. Grant the verbs list and watch on {what} to Eventer's service account.",
         )
     if status == 429:
         return Verdict(cause=Cause.THROTTLED, after=error.after)

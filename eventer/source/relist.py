@@ -17,10 +17,10 @@ from typing import Final
 
 from eventer.errors import Gone
 from eventer.source.contact import Contact
+from eventer.source.envelope import Envelope, Page
 from eventer.source.kube import Cluster, Oversized
 from eventer.source.port import Target
 from eventer.source.settings import Start, StreamSettings, StreamStatus
-from eventer.source.wire import Decoder, Page
 
 __all__ = ["Relist"]
 
@@ -47,7 +47,7 @@ class Relist:
         selection: Mapping[str, str],
         target: Target,
         *,
-        decoder: Callable[[], Decoder],
+        decoder: Callable[[], Envelope],
         compare: Callable[[int], Awaitable[None]],
         contact: Contact,
         settings: StreamSettings,
@@ -63,7 +63,7 @@ class Relist:
         self._settings = settings
         self._status = status
         self._page = settings.page
-        self._partial = False
+        self._partial = self._first = False
 
     async def run(self) -> int:
         """List everything; return how many items there were.
@@ -74,7 +74,7 @@ class Relist:
             SourceError: the list was not completed; nothing is lost, the position is as before.
             JournalError: as `Target.take`.
         """
-        first = self._target.position is None and self._target.contact is None
+        first = self._first = self._target.position is None and self._target.contact is None
         self._partial = bool(self._selection) and not first
         for _ in range(PAGED_TRIES):
             try:
@@ -90,7 +90,7 @@ class Relist:
     async def _list(self, limit: int | None, *, first: bool) -> int:
         target = self._target
         seen_before: datetime | None = None
-        decoder: Decoder | None = None
+        decoder: Envelope | None = None
         version = items = 0
         params = self._selection | ({} if limit is None else {"limit": str(limit)})
         while True:
@@ -117,7 +117,7 @@ class Relist:
         self._status.relists += 1
         return items
 
-    async def _take(self, page: Page, decoder: Decoder, seen_before: datetime | None) -> None:
+    async def _take(self, page: Page, decoder: Envelope, seen_before: datetime | None) -> None:
         """Hand on one page; one without limit goes piece by piece, so that it need not be decoded whole."""
         size = self._settings.page
         starts = range(0, len(page.items), size) or range(1)
@@ -125,6 +125,7 @@ class Relist:
             arrivals = decoder.items(page.items[start : start + size])
             arrivals.seen_before = seen_before
             arrivals.partial = self._partial
+            arrivals.first = self._first
             if not page.more and start == starts[-1]:
                 await self._target.flush()
                 await self._contact.listed()

@@ -40,6 +40,9 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Cap of the back-off where only a person can help."""
     deadline: float = 30.0
     """For one page of a list, body included."""
+    pause: float = 0.0
+    """Between two reads of a watch that brings little: what comes meanwhile is taken together. For objects that are
+    written often and hardly ever change, of which each read would cost more than its line."""
     page: int = 500
     """Items of one page, as kubectl and client-go ask for."""
     confirm: float = 5.0

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
-from urllib.parse import quote
+from typing import Final
 
 import structlog
 
@@ -27,6 +26,7 @@ from eventer.event import Arrivals
 from eventer.source.answers import Unreadable
 from eventer.source.audit import Audit, Findings
 from eventer.source.contact import Contact
+from eventer.source.envelope import Envelope
 from eventer.source.kube import Cluster, Reads
 from eventer.source.lines import Lines
 from eventer.source.outcomes import Cause, Empty, Garbled, Torn, judge
@@ -34,23 +34,22 @@ from eventer.source.port import Target
 from eventer.source.relist import Relist
 from eventer.source.schedule import AuditSchedule
 from eventer.source.settings import StreamSettings, StreamStatus
-from eventer.source.wire import Api, Decoder
+from eventer.source.subjects import Subject
 
 __all__ = ["Stream"]
 
 log = structlog.get_logger()
 
+_LITTLE: Final = 64 << 10
+"""Bytes of a read after which more may be waited for."""
+
 
 class Stream:
-    """Events of one cluster and scope, from the API server to a target.
+    """One subject of one cluster, from the API server to a target.
 
     Args:
         cluster: the connection, shared by the streams of a cluster.
-        cluster_name: the name that goes into events.
-        labels: static labels on every event.
-        namespace: the scope; None for all namespaces.
-        api: which of the two API groups is read. They show the same objects: never read both.
-        selector: field selector with which the server is asked; empty for everything.
+        subject: what is read.
         target: who takes what arrives.
         clock: time.
         settings: numbers.
@@ -60,11 +59,7 @@ class Stream:
         self,
         *,
         cluster: Cluster,
-        cluster_name: str,
-        labels: Mapping[str, str],
-        namespace: str | None,
-        api: Api,
-        selector: str = "",
+        subject: Subject,
         target: Target,
         clock: Clock,
         settings: StreamSettings | None = None,
@@ -73,23 +68,18 @@ class Stream:
         self.status = StreamStatus()
         self._settings = settings = settings or StreamSettings()
         self._cluster = cluster
-        self._cluster_name = cluster_name
-        self._labels = dict(labels)
-        self._api = api
-        self._selection = {"fieldSelector": selector} if selector else {}
+        self.subject = subject
+        self._selection = dict(subject.selection)
         self._target = target
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        where = {"cluster": cluster_name} | ({"namespace": namespace} if namespace is not None else {})
-        self._log = log.bind(**where)
-        group = "/api/v1" if api == "core" else "/apis/events.k8s.io/v1"
-        scope = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
-        self._path = f"{group}{scope}/events"
+        self._log = log.bind(**subject.where)
+        self._path = subject.path
         base, cap = settings.backoff
         self._backoff = Backoff(base, cap, clock=clock, rng=rng)
         self._patience = Backoff(base, settings.patience, clock=clock, rng=rng)
-        self._contact = Contact(target, where, settings, self.status, clock)
-        self._audits = AuditSchedule(self._audit, self._found, settings, self.status, clock, where)
+        self._contact = Contact(target, subject.where, settings, self.status, clock)
+        self._audits = AuditSchedule(self._audit, self._found, settings, self.status, clock, subject.where)
         self._relist = Relist(
             cluster,
             self._path,
@@ -183,6 +173,8 @@ class Stream:
                         self._interrupted = False
                         status.ended[Cause.AUDIT if self._must_list else Cause.EPOCH] += 1
                         return 0.0
+                    if settings.pause and len(data) < _LITTLE:
+                        await self._clock.sleep(settings.pause)
             finally:
                 self._live = None
                 unstored.cancel()
@@ -208,7 +200,7 @@ class Stream:
             self._unsure = True
         return 0.0
 
-    async def _block(self, decoder: Decoder, data: bytes, start: int) -> bool:
+    async def _block(self, decoder: Envelope, data: bytes, start: int) -> bool:
         """Take one block; return whether it brought the stream forward.
 
         Raises:
@@ -284,8 +276,8 @@ class Stream:
         await self._target.raise_epoch()
         self._must_list = True
 
-    def _decoder(self) -> Decoder:
-        return Decoder(self._api, self._cluster_name, self._target.epoch, self._labels)
+    def _decoder(self) -> Envelope:
+        return self.subject.decoder(self._target.epoch, self._contact.now)
 
     def _up(self) -> None:
         """A watch is open and looks well; start an audit if one is due."""
@@ -317,7 +309,7 @@ class Stream:
             self._unstored = False
             if isinstance(error, SourceError):  # the same; the next flush says what happened
                 return 0.0
-        verdict = judge(error)
+        verdict = judge(error, self.subject.what)
         cause = verdict.cause
         status.ended[cause] += 1
         if cause is Cause.GONE:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from eventer.demo.apiserver import ApiServer
+from eventer.source import subjects
 from eventer.source.kube import Cluster
 from eventer.source.settings import StreamSettings, StreamStatus
 from eventer.source.watch import Stream
@@ -52,11 +53,7 @@ class World:
         target = target or self.target
         stream = Stream(
             cluster=self.cluster,
-            cluster_name="prod",
-            labels={},
-            namespace=namespace,
-            api=api,
-            selector=selector,
+            subject=subjects.events("prod", {}, namespace=namespace, api=api, selector=selector),
             target=target,
             clock=self.clock,
             settings=StreamSettings(**settings),

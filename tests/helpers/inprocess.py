@@ -95,14 +95,24 @@ class Life:
 
 
 class Site:
-    """A directory with a configuration, and what the daemon makes there: state, and the file `out.jsonl`."""
+    """A directory with a configuration, and what the daemon makes there: state, and the file `out.jsonl`.
 
-    def __init__(self, directory: Path, server: ApiServer, *, cluster: str | None = "prod") -> None:
+    Args:
+        directory: the directory.
+        server: the cluster that it reads.
+        cluster: its name; None leaves it out.
+        nodes: whether its nodes are read too; without them there is one stream.
+    """
+
+    def __init__(
+        self, directory: Path, server: ApiServer, *, cluster: str | None = "prod", nodes: bool = False
+    ) -> None:
         self.state = directory / "state"
         self.out = directory / "out.jsonl"
         self.file = directory / "eventer.yaml"
         self._directory = directory
         self._cluster = cluster
+        self._nodes = nodes
         self.document: dict[str, Any] = {
             "sinks": {"out": {"kind": "file", "path": str(self.out)}},
             "state": {"path": str(self.state)},
@@ -113,8 +123,8 @@ class Site:
     def read(self, server: ApiServer) -> None:
         """Read this server from the next start on."""
         kubeconfig = server.write_kubeconfig(self._directory / "kubeconfig")
-        source = {"kubernetes": {"kubeconfig": str(kubeconfig)}} | ({"cluster": self._cluster} if self._cluster else {})
-        self.document["sources"] = [source]
+        settings = {"kubeconfig": str(kubeconfig), "nodes": self._nodes}
+        self.document["sources"] = [{"kubernetes": settings} | ({"cluster": self._cluster} if self._cluster else {})]
 
     def add_dead_sink(self, name: str) -> None:
         """Add a sink that takes nothing: a file where a directory is."""

@@ -50,12 +50,12 @@ def blocked(after: float | None = None) -> Blocked:
     return Blocked("who are you?", reason="denied", after=after)
 
 
-def ok(*, duplicates: int = 0, state: bytes | None = None) -> Answer:
+def ok(*, duplicates: int = 0, state: bytes | None = None, note: str = "") -> Answer:
     """The whole batch arrives."""
 
     def answer(sink: MemorySink, batch: Batch) -> Sent:
         sink.keep(names(batch))
-        return Sent(duplicates=duplicates, state=state)
+        return Sent(duplicates=duplicates, state=state, note=note)
 
     return answer
 

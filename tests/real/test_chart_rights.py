@@ -293,8 +293,8 @@ async def test_without_its_binding_the_account_may_nothing(
     events = f"/api/v1/namespaces/{namespace}/events" if namespace else "/api/v1/events"
     try:
         assert "items" in await client.request("GET", events)
-        for path in ("/api/v1/secrets", "/api/v1/nodes", "/api/v1/namespaces/kube-system/events"):
-            if namespace or path.endswith(("secrets", "nodes")):
+        for path in ("/api/v1/secrets", "/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces/kube-system/events"):
+            if namespace or path.endswith(("secrets", "pods")):
                 with pytest.raises(Refusal) as caught:
                     await client.request("GET", path)
                 assert caught.value.status == 403

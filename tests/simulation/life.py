@@ -15,6 +15,7 @@ from eventer.errors import JournalError
 from eventer.intake import Intake
 from eventer.journal import Journal, StreamKey
 from eventer.journal.records import ClusterRecord
+from eventer.source import subjects
 from eventer.source.settings import StreamSettings
 from eventer.source.watch import Stream
 from tests.simulation.api import Api, Connection
@@ -137,10 +138,7 @@ class Life:
             self.streams.append(
                 Stream(
                     cluster=connection,  # type: ignore[arg-type]
-                    cluster_name=CLUSTER,
-                    labels={},
-                    namespace=namespace,
-                    api="core",
+                    subject=subjects.events(CLUSTER, {}, namespace=namespace, api="core"),
                     target=intakes[-1],
                     clock=site.clock,
                     settings=site.settings,

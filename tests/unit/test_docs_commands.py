@@ -29,6 +29,8 @@ COMMANDS_SHOWN: Final = list(commands())
 SHOWN: Final = {
     "text": "what something prints, or a picture",
     "": "a picture",
+    "sql": "InfluxQL; tests/real/test_influxdb.py runs it",
+    "flux": "the same",
     "http": "a request as it goes out; tests/sinks/test_webhook.py looks at those",
 }
 """Languages of blocks that tell nobody to type anything."""
@@ -57,6 +59,10 @@ NOT_RUN: Final = {
     ),
     "curl": "asks a daemon or a store that runs; tests/unit/test_docs.py compares metrics, tests/real asks real stores",
     "eventer check -c eventer.yaml --probe": "asks far sides; tests/unit/cli and tests/real do",
+    **dict.fromkeys(
+        ("influx", "influxdb3"),
+        "InfluxDB's own tools; tests/real/test_influxdb.py runs what they are given, in InfluxQL",
+    ),
     **dict.fromkeys(
         ("kafka-topics.sh", "kafka-acls.sh", "kafka-get-offsets.sh", "kafka-console-consumer.sh"), "Kafka's own tools"
     ),

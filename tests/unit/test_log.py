@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from eventer.observe import log
+from eventer.values import Duration, Size
 
 SECRET = "s3cr3t-5b1c"
 FORMS = ("json", "console")
@@ -64,6 +65,13 @@ def test_json_is_an_object_per_line(capsys: pytest.CaptureFixture[str]) -> None:
         "told": True,
         "why": None,
     }
+
+
+def test_numbers_of_types_of_our_own_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("info", "json")
+    structlog.get_logger().warning("no room", max_size=Size.parse("1GiB"), after=Duration.parse("1m"))
+    found = one(capsys)
+    assert (found["max_size"], found["after"]) == (1 << 30, 60.0)
 
 
 def test_console_is_a_line_for_people(capsys: pytest.CaptureFixture[str]) -> None:

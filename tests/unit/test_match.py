@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventer.event import Event
-from eventer.match import FIELDS, OPEN, SHARED, Part, Rule, RuleFault, Test, Verdicts
+from eventer.match import EVENT_FIELDS, FIELDS, MEANT, OPEN, SHARED, Part, Rule, RuleFault, Test, Verdicts
 from eventer.patterns import compile_pattern
 from tests.helpers.sinks import make_event
 
@@ -64,7 +64,8 @@ def test_every_field_of_the_language_is_a_field_of_the_event() -> None:
         value = str(getattr(EVENT, field))
         assert Rule.parse({field: value}).matches(EVENT)
         assert not Rule.parse({field: f"!{value}"}).matches(EVENT)
-    assert set(FIELDS) == {*SHARED, *OPEN, "labels"}
+    assert set(EVENT_FIELDS) == {*SHARED, *OPEN, "labels"}
+    assert set(FIELDS) == {*EVENT_FIELDS, *MEANT}
 
 
 def test_all_faults_of_a_rule_are_told_at_once_with_their_places() -> None:
@@ -97,7 +98,7 @@ def test_patterns_that_can_take_for_ever_are_refused(pattern: str) -> None:
     ],
 )  # fmt: skip
 def test_patterns_that_people_write_are_taken(pattern: str) -> None:
-    assert compile_pattern(pattern) == re.compile(pattern)
+    assert compile_pattern(pattern).compiled == re.compile(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["(", "[", "a{2,1}", "(?P<x", "*", "(?<!a+)b", "(" * 5000])

@@ -82,7 +82,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/*
 What the daemon asks of this cluster's API server, as YAML: the API groups that are read as a whole, those read in
-single namespaces, whether the uid of kube-system is asked for, and whether anything is asked for at all.
+single namespaces, whether nodes are read, whether the uid of kube-system is asked for, what sinks want looked up, and
+whether anything is asked for at all.
 Sources with a kubeconfig or a context bring rights of their own.
 */}}
 {{- define "eventer.rights" -}}
@@ -91,6 +92,7 @@ Sources with a kubeconfig or a context bring rights of their own.
 {{- $namespaces := dict -}}
 {{- $identity := false -}}
 {{- $choose := false -}}
+{{- $nodes := false -}}
 {{- $any := false -}}
 {{- range .Values.config.sources -}}
 {{- $kubernetes := .kubernetes | default dict -}}
@@ -98,6 +100,11 @@ Sources with a kubeconfig or a context bring rights of their own.
 {{- $any = true -}}
 {{- if not .cluster -}}{{- $identity = true -}}{{- end -}}
 {{- if $kubernetes.namespace_selector -}}{{- $choose = true -}}{{- end -}}
+{{- if kindIs "bool" $kubernetes.nodes -}}
+{{- $nodes = or $nodes $kubernetes.nodes -}}
+{{- else if not (or $kubernetes.namespaces $kubernetes.namespace_selector) -}}
+{{- $nodes = true -}}
+{{- end -}}
 {{- $group := get $groups ($kubernetes.api | default "core") -}}
 {{- range $kubernetes.namespaces -}}
 {{- $_ := set $namespaces . (append (get $namespaces . | default list) $group | uniq) -}}
@@ -106,7 +113,13 @@ Sources with a kubeconfig or a context bring rights of their own.
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- toYaml (dict "cluster" $cluster "namespaces" $namespaces "identity" $identity "choose" $choose "any" $any) -}}
+{{- $enrich := list -}}
+{{- if $any -}}
+{{- range .Values.config.sinks -}}
+{{- $enrich = concat $enrich (.enrich | default list) | uniq -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (dict "cluster" $cluster "namespaces" $namespaces "identity" $identity "choose" $choose "nodes" $nodes "enrich" $enrich "any" $any) -}}
 {{- end -}}
 
 {{/* The rule for events of some API groups. */}}
@@ -114,6 +127,48 @@ Sources with a kubeconfig or a context bring rights of their own.
 - apiGroups: {{ toJson . }}
   resources: [events]
   verbs: [list, watch]
+{{- end -}}
+
+{{/*
+The rules for what sinks want looked up within namespaces: `enrich` has it, `owners` are more kinds that own objects, and
+`cluster` says whether it is for all namespaces.
+*/}}
+{{- define "eventer.enrichRules" -}}
+{{- $pods := false -}}
+{{- range list "pod" "owner" "node" "logs" -}}
+{{- $pods = or $pods (has . $.enrich) -}}
+{{- end -}}
+{{- if $pods }}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get]
+{{- end }}
+{{- if has "logs" .enrich }}
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get]
+{{- end }}
+{{- if has "owner" .enrich }}
+- apiGroups: [""]
+  resources: [replicationcontrollers]
+  verbs: [get]
+- apiGroups: [apps]
+  resources: [replicasets, deployments, statefulsets, daemonsets]
+  verbs: [get]
+- apiGroups: [batch]
+  resources: [jobs, cronjobs]
+  verbs: [get]
+{{- range .owners }}
+- apiGroups: {{ toJson .apiGroups }}
+  resources: {{ toJson .resources }}
+  verbs: [get]
+{{- end }}
+{{- end }}
+{{- if has "namespace" .enrich }}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: {{ .cluster | ternary "[get, list, watch]" "[get]" }}
+{{- end }}
 {{- end -}}
 
 {{/* Name of the volume for a Secret. Names of Secrets may be longer than those of volumes, and hold dots. */}}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from eventer.config.generate.catalog import catalog_tables
 from eventer.config.generate.chart import values_schema, values_table
 from eventer.config.generate.options import sample_kinds
 from eventer.config.generate.sample import sample
@@ -37,6 +38,7 @@ def generated(root: Path) -> Iterator[tuple[Path, str]]:
     yield root / "config/eventer.schema.json", _json(schema())
     yield root / "config/eventer.yaml", sample()
     yield _page(root / "docs/configuration.md", config_tables())
+    yield _page(root / "docs/catalog.md", catalog_tables())
     for kind in sample_kinds():
         yield _page(root / f"docs/sinks/{kind}.md", sink_tables(kind))
     chart = root / "charts/eventer"

@@ -90,7 +90,12 @@ def _option(option: Option, path: str) -> list[str]:
         return lines
     struct = struct_of(option.kind)
     if struct is not None:
-        lines = [f"{option.name}:", *_indent(_options(options(struct), path), 2)]
+        within = _options(options(struct), path)
+        if option.required and option.examples:
+            # A choice: one of them must be on, and the example says which.
+            on = option.examples[0].strip("{}")
+            within = [on if line == f"#{on}" else line for line in within]
+        lines = [f"{option.name}:", *_indent(within, 2)]
         return lines if option.required or option.default is not None else [f"#{line}" for line in lines]
     if not option.required and option.default is not None:
         return [f"{option.name}: {yaml_value(option.default)}"]

@@ -11,7 +11,7 @@ from eventer.config.generate.options import Option, options, sample_kinds, yaml_
 from eventer.config.leaves import choices, is_secret
 from eventer.config.types import Config
 from eventer.config.words import alternatives, describe, unwrap
-from eventer.match import FIELDS, Rule
+from eventer.match import FIELDS, LOOKED, Rule
 from eventer.sink import SinkConfig, load
 from eventer.values import Duration, Secret, Size
 
@@ -40,8 +40,8 @@ def schema() -> Schema:
             "description": "Fields of an event and what they must be; all of them must hold.",
             "additionalProperties": False,
             "properties": {
-                field: {"type": "object", "additionalProperties": _TEST} if field == "labels" else _TEST
-                for field in FIELDS
+                field: {"type": "object", "additionalProperties": _TEST} if field.endswith("labels") else _TEST
+                for field in (*FIELDS, *LOOKED)
             },
         },
         "sink": {

@@ -54,6 +54,8 @@ def _inside(kind: inspect.Type) -> tuple[type[msgspec.Struct] | None, str]:
     kind = unwrap(kind)
     if isinstance(kind, inspect.ListType):
         return struct_of(kind.item_type), "[]"
+    if isinstance(kind, inspect.DictType):
+        return struct_of(kind.value_type), ".NAME"
     return struct_of(kind), ""
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,27 @@ async def test_s25_a_bad_file_changes_nothing_and_is_said(site: Site, server: Ap
         assert report.results["unchanged"] == 1
     assert site.names() == ["before", "after"]
     assert site.balanced() == 2
+
+
+async def test_s25_a_cluster_that_cannot_be_asked_changes_nothing(
+    site: Site, server: ApiServer, tmp_path: Path
+) -> None:
+    """No kubeconfig is there: neither that source nor the sink that comes with it is taken."""
+    async with site.running() as life:
+        good = site.document
+        site.document = deepcopy(good)
+        site.document["sources"].append({"cluster": "other", "kubernetes": {"kubeconfig": str(tmp_path / "none")}})
+        site.document["sinks"]["second"] = {"kind": "stdout"}
+        (fault,) = (await reload(life, site)).faults
+        assert fault.path == "sources[1].kubernetes"
+        assert str(tmp_path / "none") in fault.message
+        assert fault.remedy
+        assert [*life.view.runners] == ["out"]
+        server.create("one")
+        await site.has("one")
+        site.document = good
+        assert (await reload(life, site)).faults == []
+    assert site.balanced() == 1
 
 
 async def test_s25_a_file_that_is_gone_changes_nothing(site: Site, server: ApiServer) -> None:

@@ -129,6 +129,8 @@ HOSTILE: Final = {
     "(a|b|(a|b)+)+c": "ab" * 40, r"(\S+\s?)+$": "a" * 60 + "\n\n", "(?i:(fo|FO)+)b": "a" * 60,
     ".*.*.*=": "x" * TEXT_CAP, "a*a*a*a*b": "a" * TEXT_CAP, r"\d+\d+\d+x": "1" * TEXT_CAP, ".*a.*b.*c.*d": "abc" * 1300,
     r"(.*)(.*)(.*)\d": "x" * TEXT_CAP, "[a-z]*[a-y]*[a-x]*!": "a" * TEXT_CAP,
+    r"(.*).*\1b": "a" * TEXT_CAP, r"(.+)(.+)\1\2c": "a" * TEXT_CAP, "a?" * 30 + "b": "a" * 60, "(a|a)" * 30 + "c": "a" * 60,
+    "a{0,60}a{0,60}a{0,60}a{0,60}b": "a" * TEXT_CAP, ".*a{0,900}b": "a" * TEXT_CAP,
     "(" * 500 + ")" * 500: "", "a{1,65000}{1,65000}": "a", "|".join(["x"] * 2000): "x",
 }  # fmt: skip
 """From OWASP's page on ReDoS, reports about other programs, and the shapes that our own check knows."""
@@ -138,6 +140,8 @@ TAKEN: Final = {
     "[^/]+/[^/]+/[^/]+:": "a/" * 2000, r"^\S+ is \S+ on \S+$": "x " * 2000, r"(\d{1,3}\.){3}\d{1,3}": "1.1.1." * 680,
     "^web-[0-9a-f]{5,10}$": "web-" + "f" * 4000, "back-off .*restarting": "back-off " * 450,
     "(timeout|deadline|refused)$": "timeout" * 580, r"exit code [1-9]\d*": "exit code " * 400, "a.*b": "a" * TEXT_CAP,
+    # with two open repeats: minutes, if they saw as much of the text as the others
+    "(.*)(.*)5": "x" * TEXT_CAP, "(?i)a.*a.*b": "a" * TEXT_CAP, r".*\s+x": " " * TEXT_CAP,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import pytest
 from eventer.cli import main
 from eventer.config.document import DEPTH, MAX_BYTES, NODES
 from eventer.config.words import one_of
-from eventer.match import FIELDS
+from eventer.match import FIELDS, LOOKED
 from eventer.sink import kinds
 
 BROKEN: Final = Path(__file__).parents[2] / "data/broken"
@@ -52,7 +52,7 @@ def output_of(name: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert main(["check", "-c", name]) in {0, 78}
     text = capsys.readouterr().out
     # Which kinds and fields there are is no matter of these files.
-    text = text.replace(", ".join(FIELDS), "<fields>")
+    text = text.replace(", ".join((*FIELDS, *LOOKED)), "<fields>")
     return text.replace(", ".join(kinds()), "<kinds>").replace(one_of(kinds()), "<kinds>")
 
 

@@ -52,12 +52,13 @@ def test_the_smallest_file_of_the_documentation_can_be_used(tmp_path):
     assert load(tmp_path / "c.yaml", {}).warnings == []
 
 
-def test_the_role_allows_to_read_events_and_nothing_else():
+def test_the_role_allows_to_read_events_and_nodes_and_nothing_else():
     documents = list(yaml.safe_load_all((CONFIG / "rbac.yaml").read_text()))
     account, role, binding = documents
     assert [document["kind"] for document in documents] == ["ServiceAccount", "ClusterRole", "ClusterRoleBinding"]
     assert role["rules"] == [
         {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]},
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]},
         {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
     ]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]

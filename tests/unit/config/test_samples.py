@@ -9,7 +9,7 @@ import pytest
 from eventer.config.load import examine, load
 from eventer.config.samples import Sample, to_event
 from eventer.config.sources import Source
-from eventer.match import FIELDS
+from eventer.match import EVENT_FIELDS
 
 HEAD = "sources: [{}]\nsinks: {archive: {kind: stdout}, chat: {kind: stdout}}\n"
 
@@ -58,7 +58,7 @@ def test_a_fault_in_a_test_is_a_fault_of_the_file(write: Any, test: str, path: s
 
 
 def test_every_field_of_the_language_can_be_given(write: Any) -> None:
-    fields = {field: "event" if field == "origin" else f"x {field}" for field in FIELDS if field != "labels"}
+    fields = {field: "event" if field == "origin" else f"x {field}" for field in EVENT_FIELDS if field != "labels"}
     text = ", ".join(f"{field}: {value}" for field, value in fields.items())
     config = load(write(f"{HEAD}tests:\n  - {{event: {{{text}, labels: {{a: b}}}}, filtered: true}}\n"), {}).config
     event = to_event(config.tests[0].event, config.sources)

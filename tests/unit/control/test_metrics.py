@@ -20,7 +20,7 @@ from eventer.delivery.runner import Health
 from eventer.demo.apiserver import ApiServer
 from eventer.event import Outcome
 from eventer.journal import StreamKey
-from eventer.observe.metrics import SEND_SECONDS
+from eventer.observe.metrics import ENRICHED, LOOKUPS, SEND_SECONDS
 from eventer.source.outcomes import Cause
 from tests.helpers.farside import Answer, FarSide
 from tests.helpers.inprocess import Life, Site, StillClock
@@ -41,6 +41,11 @@ async def server() -> AsyncIterator[ApiServer]:
 @pytest.fixture
 def site(tmp_path: Path, server: ApiServer) -> Site:
     return Site(tmp_path, server)
+
+
+@pytest.fixture
+def with_nodes(tmp_path: Path, server: ApiServer) -> Site:
+    return Site(tmp_path, server, nodes=True)
 
 
 async def scrape(life: Life) -> str:
@@ -241,8 +246,10 @@ async def test_times_of_the_watch_and_how_far_it_lags(site: Site, server: ApiSer
         assert values(await scrape(life), "eventer_watch_lag_seconds") == [0.0]
 
 
-async def test_labels_are_of_closed_sets_and_hold_no_word_of_an_event(site: Site, server: ApiServer) -> None:
-    SEND_SECONDS.clear()  # other daemons of this process had sinks of other names
+async def test_labels_are_of_closed_sets_and_hold_no_word_of_an_event(with_nodes: Site, server: ApiServer) -> None:
+    site = with_nodes
+    for metric in (SEND_SECONDS, ENRICHED, LOOKUPS):
+        metric.clear()  # other daemons of this process had sinks of other names
     site.add_dead_sink("dead")
 
     def create(number: int) -> None:
@@ -268,7 +275,7 @@ async def test_labels_are_of_closed_sets_and_hold_no_word_of_an_event(site: Site
     assert all(CANARY not in page for page in pages)
     allowed = {
         "cluster": {"", "prod"},
-        "scope": {"own", "events"},
+        "scope": {"own", "events", "nodes"},
         "sink": {"out", "dead", "intake:prod/events"},
         "outcome": {*Outcome, "received", "poison", "seen", "filtered", "appended"},
         "state": {*Outcome, *Health, *State},

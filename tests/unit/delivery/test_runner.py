@@ -95,6 +95,17 @@ async def test_duplicates_are_counted_apart(tmp_path: Path) -> None:
         assert outcomes(journal) == {Outcome.DELIVERED: 1, Outcome.DUPLICATE: 3}
 
 
+@in_virtual_time
+async def test_what_a_sink_notes_is_told_when_it_is_new(tmp_path: Path, logged: list[Any]) -> None:
+    sink = MemorySink(ok(), ok(note="a tag is full"), ok(note="a tag is full"), ok(), ok(note="two tags are full"))
+    async with world(tmp_path) as journal, running(journal, sink):
+        for number in range(1, 6):
+            await append(journal, numbered(number))
+            await settled(journal, number)
+    notes = [(line["note"], line["log_level"]) for line in logged if line["event"] == "sink has a note"]
+    assert notes == [("a tag is full", "warning"), ("two tags are full", "warning")]
+
+
 # -- retry -------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from eventer.demo.receiver import Receiver
 
 
 async def post(receiver: Receiver, *ids: str) -> int:
-    body = [{"id": id_, "message": "words"} for id_ in ids]
+    body = [{"id": id_, "origin": "event", "message": "words"} for id_ in ids]
     async with aiohttp.ClientSession() as session, session.post(receiver.url, json=body) as answer:
         return answer.status
 

@@ -81,11 +81,12 @@ async def test_the_whole_story_is_true(tmp_path: Path) -> None:
     watcher = Watcher()
     stage = Stage(tmp_path, watcher, HASTE)
     assert await stage.recorded(), watcher.text
-    assert [step.removeprefix(f"{n}/5  ") for n, step in enumerate(watcher.steps, 1)] == [
+    assert [step.removeprefix(f"{n}/6  ") for n, step in enumerate(watcher.steps, 1)] == [
         "events stream in",
         "a sink dies",
         "now Eventer itself is killed",
         "the sink comes back",
+        "a node goes down",
         "a rollout goes wrong",
         "And nothing was lost",
     ]
@@ -102,15 +103,19 @@ async def test_the_whole_story_is_true(tmp_path: Path) -> None:
     assert f"✓ the webhook has {kept}, 0 missing; came twice, as may be after a crash: 0" in watcher.said
     assert "✓ the books balance, over a dead sink and a kill -9" in watcher.said
     assert "✗" not in watcher.text
-    events = lines_of(stage.events)
+    assert "✓ It is back, resolved. Each change was told once, and 30 heartbeats were not." in watcher.words
+    lines = lines_of(stage.events)
+    edges = [line for line in lines if line["origin"] == "node"]
+    assert [(edge["name"], edge["status"]) for edge in edges] == [("worker-2", "Unknown"), ("worker-2", "True")]
+    events = [line for line in lines if line["origin"] == "event"]
     assert len(events) == kept
     assert set(Counter(event["id"] for event in events).values()) == {1}
     assert not [event for event in events if event["type"] == "Normal" and event["reason"] in DROPPED]
     assert watcher.last is not None
     assert watcher.last.status is not None
     assert {sink.name: sink.outcomes for sink in watcher.last.status.sinks} == {
-        "file": {"delivered": kept},
-        "webhook": {"delivered": kept},
+        "file": {"delivered": kept + len(edges)},
+        "webhook": {"delivered": kept + len(edges)},
     }
     assert list(tmp_path.iterdir()) == [stage.events]
     # What carries the story is not cut off on a terminal of 80 columns.
@@ -147,7 +152,7 @@ async def test_a_line_that_is_lost_is_told(tmp_path: Path) -> None:
     assert f"✗ {ROUND} changes = {LEFT_OUT} filtered + {kept} in the file (0 twice) + 1 missing" in watcher.said
 
 
-@pytest.mark.parametrize("words", ["1/5", "2/5", "The cluster goes on", "it is started again", "4/5", "5/5"])
+@pytest.mark.parametrize("words", ["1/6", "2/6", "The cluster goes on", "it is started again", "4/6", "5/6", "6/6"])
 async def test_stopped_at_any_step_the_end_is_still_told_and_true(tmp_path: Path, words: str) -> None:
     watcher = Watcher()
     stage = Stage(tmp_path, watcher, HASTE)
@@ -187,7 +192,8 @@ async def test_a_real_cluster_is_only_read_and_can_be_gone_on_with(tmp_path: Pat
     assert "✓ The 7 events that the cluster holds are read." in watcher.words
     assert "✓ 7 changes read, and the books balance." in watcher.said
     assert f"Go on where this stopped:  eventer run -c {directory / 'eventer.yaml'}" in watcher.said
-    assert {request.kind for request in server.requests} <= {"namespace", "probe", "list", "watch", "audit"}
+    reads = {"list", "watch", "audit"}
+    assert {request.kind.removeprefix("nodes-") for request in server.requests} <= {"namespace", "probe", *reads}
     assert main(["check", "-c", str(directory / "eventer.yaml")]) == 0
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from eventer.errors import Broken, Gone, Refused
 from eventer.event import decode_lines, encode_lines
-from eventer.source.wire import POISON_CAP, Api, uid_of
+from eventer.source.envelope import POISON_CAP, uid_of
+from eventer.source.wire import Api
 from tests.helpers.wire import decoder, line
 
 
