@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
-TEXT = (Path(__file__).parents[2] / "Dockerfile").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 LINES = [
     (name, rest.strip())
     for name, _, rest in (
@@ -69,3 +71,10 @@ def test_nothing_is_installed_as_it_comes_or_kept_in_a_cache() -> None:
 def test_no_secret_stands_in_it() -> None:
     for line in (*of("ENV"), *of("ARG")):
         assert not re.search(r"(?i)token|password|secret|api_?key", line)
+
+
+def test_every_kind_of_sink_works_in_the_image() -> None:
+    """Who runs it cannot install anything in it. What only people look at stays out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (extras,) = re.findall(r'"\.\[([a-z,]+)\]"', " ".join(of("RUN")))
+    assert set(extras.split(",")) == project["optional-dependencies"].keys() - {"dev", "tty"}
