@@ -21,9 +21,14 @@ import msgspec
 from eventer.event import Event
 from eventer.patterns import Expression, compile_pattern
 
-__all__ = ["EVENT_FIELDS", "FIELDS", "LOOKED", "MEANT", "Meanings", "Part", "Rule", "RuleFault", "Test", "Verdicts"]
+__all__ = [
+    "EVENT_FIELDS", "FIELDS", "LOOKED", "MEANT", "NOT_LOOKED_UP", "Meanings", "Part", "Rule", "RuleFault", "Test",
+    "Verdicts",
+]  # fmt: skip
 
-SHARED: Final = ("cluster", "origin", "type", "reason", "kind", "namespace", "component")
+SHARED: Final = (
+    "cluster", "origin", "type", "reason", "kind", "namespace", "component", "condition", "status", "state",
+)  # fmt: skip
 """Fields with few values: verdicts on them are remembered."""
 OPEN: Final = ("name", "node", "message")
 """Fields with a value of its own for nearly every event; tried each time."""
@@ -38,8 +43,12 @@ LOOKED: Final = {"owner": "owner", "namespace.labels": "namespace", "node.labels
 FIELDS: Final = (*SHARED, *MEANT, *OPEN, "labels")
 """All that a rule can name, but for what is looked up."""
 
+NOT_LOOKED_UP: Final = "not looked up"
+"""What a part says of a field that only a look-up knows, where there was none."""
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ./_-]*(?<! )")
 """Texts that YAML takes as they are, also between braces."""
+_NO_TEXT: Final = frozenset({"true", "false", "yes", "no", "on", "off", "null"})
+"""Words that YAML 1.1 takes for something else, in any capitals."""
 REMEMBERED: Final = 65_536
 """Verdicts kept before the memory is emptied: about 20 MB at most, and refilled in one batch."""
 
@@ -119,7 +128,7 @@ class Test(msgspec.Struct, frozen=True):
 
 
 def _quoted(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "''") + "'"
+    return text if _PLAIN.fullmatch(text) and text.lower() not in _NO_TEXT else "'" + text.replace("'", "''") + "'"
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -285,7 +294,7 @@ def _looked_up(event: Event, field: str) -> str | None:
 def _part(test: Test, field: str, text: str | None) -> Part:
     """As `Test.part`; what is not known holds."""
     if text is None:
-        return msgspec.structs.replace(test.part(field, "not looked up"), holds=True, by="not looked up")
+        return msgspec.structs.replace(test.part(field, NOT_LOOKED_UP), holds=True, by=NOT_LOOKED_UP)
     return test.part(field, text)
 
 

@@ -98,6 +98,8 @@ class Config(ConcurrentSinkConfig, kw_only=True):
                 raise ValueError(f"{option}: a name has 1 to 200 characters, none of them a backslash or a line break")
         if self.measurement.startswith("_"):
             raise ValueError("measurement: names that begin with _ are InfluxDB's own; take another one")
+        if self.measurement.startswith("#"):
+            raise ValueError("measurement: a line that begins with # is a comment to InfluxDB; take another name")
         if self.fields and self.layout != "eventer":
             raise ValueError("fields and layout contradict each other; leave one of them out")
         check_names(self.tag_names, self.fields, self.layout)

@@ -121,6 +121,7 @@ class Daemon:
                     house = group.create_task(journal.keep_house(), name="journal")
                     damage = group.create_task(_on_damage(journal), name="damage")
                     enrichment = Enrichment(clock)
+                    view.forbidden = enrichment.forbidden
                     self._sinks = Sinks(journal, view, clock, group, enrichment)
                     self._sources = Sources(journal, view, clock, group, directory, enrichment)
                     if mirror is not None and not await place.resume(mirror, config, directory, self._stop):

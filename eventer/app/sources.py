@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from eventer.app.reading import Reading, streams_of
-from eventer.app.tasks import end
+from eventer.app.tasks import end, lasting
 from eventer.clock import Backoff, Clock
 from eventer.config.sources import Source
 from eventer.config.types import Config
@@ -108,7 +108,7 @@ class Sources:
         connected, self._connected = self._connected, []
         for source, client in connected:
             if source not in known:
-                task = self._group.create_task(self._read(source, client), name=f"source {source.cluster}")
+                task = self._group.create_task(lasting(self._read(source, client)), name=f"source {source.cluster}")
                 self._running.append(_Running(source, task))
         self._count()
 
@@ -147,7 +147,8 @@ class Sources:
         """Return the cluster's name; note in the journal whether it is still the one it was."""
         view = self._view
         backoff = Backoff(0.8, 30.0, clock=self._clock)
-        shown = source.cluster or source.kubernetes.context or "in-cluster"
+        kubernetes = source.kubernetes
+        shown = source.cluster or kubernetes.context or kubernetes.kubeconfig or "in-cluster"
         try:
             while True:
                 try:

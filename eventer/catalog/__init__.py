@@ -10,10 +10,11 @@ from eventer.catalog.catalog import Catalog, shipped
 from eventer.catalog.conditions import OTHER, condition
 from eventer.catalog.reasons import reason
 from eventer.catalog.types import Condition, Family, Language, Reason, Severity, Text
-from eventer.catalog.words import fill, language
+from eventer.catalog.words import Advice, advice, fill, language
 
 __all__ = [
     "OTHER",
+    "Advice",
     "Catalog",
     "Condition",
     "Family",
@@ -21,6 +22,7 @@ __all__ = [
     "Reason",
     "Severity",
     "Text",
+    "advice",
     "condition",
     "fill",
     "language",

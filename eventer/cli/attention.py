@@ -71,6 +71,13 @@ def _daemon(status: Status) -> Iterator[Matter]:
             f"The mirror of positions is not written: {status.mirror} A new pod would begin further back.",
             "It is tried again by itself; grant what is named.",
         )
+    for cluster, rights in status.forbidden.items():
+        yield Matter(
+            WARN,
+            f"Look-ups in {cluster} lack rights: {', '.join(rights)}. Events go out without what they would bring, "
+            "and rules that ask for it take all.",
+            "Grant them to Eventer's service account, as the chart does for `enrich`, or look up less.",
+        )
     for why in status.not_ready:
         if why.startswith("cluster "):
             yield Matter(BAD, f"{why[0].upper()}{why[1:]}", "It is tried again by itself.")

@@ -69,8 +69,11 @@ def directory_of(args: argparse.Namespace) -> Path:
     """
     if args.state is not None:
         return Path(args.state)
-    from eventer.config.load import state_directory
+    from eventer.config.load import DEFAULT_PATH, state_directory
 
+    file: Path = args.config
+    if not file.exists() and file != Path(DEFAULT_PATH):
+        raise DaemonError(f"There is no file {escape(str(file))}. Correct -c, or name the directory with --state.")
     try:
         return state_directory(args.config, os.environ)
     except ConfigError as error:

@@ -14,18 +14,19 @@ from typing import Any, Final
 
 import msgspec
 
-from eventer.catalog import Catalog
-from eventer.cli import EX_CONFIG, add_command
+from eventer.catalog import Catalog, language
+from eventer.cli import EX_CONFIG, add_command, meant
 from eventer.cli.colour import BOLD, DIM, GREEN, RED, YELLOW, Paint, painter, wants_colour
 from eventer.cli.daemon import DaemonError, add_state_options
 from eventer.cli.feed import from_files
 from eventer.cli.reasons import Place, as_json, headline, reason, rule_line
 from eventer.cli.traced import became, traced
 from eventer.config.load import Examined, examine
+from eventer.config.reach import ORIGINS
 from eventer.config.route import Answer, Route, route
-from eventer.config.samples import Sample, to_event
+from eventer.config.samples import STATES, STATUSES, Sample, to_event
 from eventer.config.types import Config
-from eventer.config.words import similar
+from eventer.config.words import one_of, similar
 from eventer.control.report import Traced
 from eventer.event import Event
 from eventer.match import EVENT_FIELDS, MEANT
@@ -35,7 +36,8 @@ from eventer.text import escape
 __all__ = ["add_parser", "main", "render"]
 
 _TEXT: Final = """\
-Says where an event goes: what each rule of the filter and of each sink's match says of it, and why.
+Says what an event means, by the catalog, and where it goes: what each rule of the filter and of each
+sink's match says of it, and why.
 FILE holds events as JSON: Kubernetes Events as kubectl prints them (also lists of them), or Eventer's
 own, one a line. With --uid the running daemon is asked for what it holds of an Event, and what became of
 that at each sink. Nothing is sent, and no cluster is asked.
@@ -102,10 +104,12 @@ def main(args: argparse.Namespace) -> int:
         )
         return 1
     routes = [(event, route(config.filter, config.sinks, event), where) for event, where in found]
+    catalog = Catalog(config.catalog)
     if args.output == "json":
-        catalog = Catalog(config.catalog)
         events = [
-            as_json(event, way, examined.line, catalog) | ({} if where is None else {"sinks_now": where.sinks})
+            as_json(event, way, examined.line, catalog)
+            | {"meaning": meant.as_json(event, catalog, language(os.environ))}
+            | ({} if where is None else {"sinks_now": where.sinks})
             for event, way, where in routes
         ]
         answer = {"file": str(args.config), "events": events}
@@ -113,18 +117,26 @@ def main(args: argparse.Namespace) -> int:
     else:
         paint = painter(colour=wants_colour(sys.stdout))
         texts = [
-            "\n".join([render(event, way, examined, paint), *([] if where is None else became(where, way, paint))])
+            "\n".join(
+                [
+                    paint(BOLD, headline(event)),
+                    *meant.lines(event, catalog, language(os.environ), paint),
+                    "",
+                    render(way, examined, paint),
+                    *([] if where is None else became(where, way, paint)),
+                ]
+            )
             for event, way, where in routes
         ]
         print("\n\n".join(texts))
     return 0
 
 
-def render(event: Event, way: Route, examined: Examined, paint: Paint) -> str:
+def render(way: Route, examined: Examined, paint: Paint) -> str:
     """Write for people which way an event takes, and why."""
     config = examined.config
     assert config is not None
-    lines = [paint(BOLD, headline(event)), ""]
+    lines: list[str] = []
     decider = way.decider
     if way.own:
         lines.append(f"filter: {paint(GREEN, 'kept')}, for Eventer's own records pass it unasked")
@@ -140,7 +152,7 @@ def render(event: Event, way: Route, examined: Examined, paint: Paint) -> str:
             lines.append(paint(DIM, f"  not asked any more: {left} rule{'s' * (left != 1)}"))
     for sink in way.answers:
         if sink.name in way.sinks:
-            verdict = paint(GREEN, "gets it")
+            verdict = paint(GREEN, "gets it") + (", unless a look-up says otherwise" if sink.unsure else "")
         elif sink.matches:
             verdict = paint(YELLOW, "would get it, had the filter not dropped it")
         else:
@@ -209,5 +221,8 @@ def _sample(text: str) -> Sample:
         values["labels"] = labels
     try:
         return msgspec.convert(values, Sample)
-    except msgspec.ValidationError:
-        raise _WrongInputError("--sample: origin is event, node or eventer") from None
+    except msgspec.ValidationError as error:
+        # The other fields take any text.
+        words = {"origin": ORIGINS, "status": STATUSES, "state": STATES}
+        field = str(error).rpartition("$.")[2].strip("`")
+        raise _WrongInputError(f"--sample: {field} is {one_of(words[field])}") from None

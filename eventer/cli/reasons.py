@@ -86,6 +86,7 @@ def as_json(event: Event, route: Route, line: Place, catalog: Meanings) -> dict[
                 "name": answer.name,
                 "gets": answer.name in route.sinks,
                 "matches": answer.matches,
+                "unsure": answer.unsure,
                 "match": [_answer(each, ("sinks", answer.name, "match", each.index), line) for each in answer.asked],
             }
             for answer in route.answers

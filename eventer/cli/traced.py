@@ -41,10 +41,13 @@ def became(found: Traced, way: Route, paint: Paint) -> list[str]:
     when = "" if found.at is None else f" at {datetime.fromtimestamp(found.at, UTC):%Y-%m-%d %H:%M:%S} UTC"
     lines = ["", f"{paint(BOLD, 'what became of it')} (event {found.offset} of the journal, stored{when})"]
     wanted = {answer.name: answer.matches for answer in way.answers}
+    unsure = {answer.name for answer in way.answers if answer.unsure}
     for sink, state in found.sinks.items():
         is_wanted = wanted.get(sink, True)
         words, colour = {
-            "passed": ("sent, or replaced by a newer update (repeats)", GREEN)
+            "passed": ("sent, or replaced by a newer update (repeats), or not wanted by what was looked up", YELLOW)
+            if sink in unsure
+            else ("sent, or replaced by a newer update (repeats)", GREEN)
             if is_wanted
             else ("passed over: not wanted", RED),
             "waits": ("waits for its turn", YELLOW),

@@ -7,7 +7,7 @@ the configuration and Kubernetes' own naming go; a rule of which nothing certain
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Final
 
@@ -15,11 +15,12 @@ import msgspec
 from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from eventer.catalog.changes import ConditionChange, ReasonChange
-from eventer.catalog.shipped import families
+from eventer.catalog.shipped import conditions, families
 from eventer.config.document import Path, dotted
 from eventer.config.place import StatePath
-from eventer.config.reach import ORIGINS, SEVERITIES, TYPES, Covering, Origins, apart, could_be_own, covers
+from eventer.config.reach import CLOSED, ORIGINS, Covering, Origins, apart, could_be_own, covers
 from eventer.config.reading import Reading, Record
+from eventer.config.samples import STATES, STATUSES
 from eventer.config.sources import Kubernetes, Source
 from eventer.config.types import FilterRule, State
 from eventer.config.variables import has_variable
@@ -54,6 +55,10 @@ _MOST: Final = 1 << 20
 """Bytes that are looked at of a file of certificates."""
 _WHOLE: Final = frozenset({*SHARED, *OPEN} - {"message"})
 """Fields in which people know globs from elsewhere."""
+_VALUES: Final[Mapping[str, Sequence[str]]] = {**CLOSED, "status": ("", *STATUSES)}
+"""All values of the fields that have fixed ones."""
+_TAKEN: Final = {"status": ("state", STATES), "state": ("status", STATUSES)}
+"""Fields that are taken for another, and what that one can be."""
 
 
 def doubts(reading: Reading) -> list[Fault]:
@@ -127,6 +132,8 @@ class _Doubts:
                 told = _doubt(field, text, refused=item.value.startswith("!"))
                 if told is None and field == "family":
                     told = self._doubt_family(text)
+                if told is None and field == "condition":
+                    told = self._doubt_condition(text)
                 if told is not None:
                     where = (*path, field) if at < 0 else (*path, field, at)
                     yield self._fault(record, where, *told)
@@ -141,6 +148,14 @@ class _Doubts:
         close = similar(text, (*families(), *own))
         remedy = f"did you mean {escape(close)}?" if close else "docs/catalog.md lists the families"
         return f"no reason has the family {escape(text[:60])}", remedy
+
+    def _doubt_condition(self, text: str) -> tuple[str, str] | None:
+        """Say that a condition is written with other capitals; of one that nobody described, nothing is known."""
+        known = {*conditions(), *(str(record.path[-1]) for record in self._changes if record.cls is ConditionChange)}
+        meant = next((name for name in sorted(known) if name.lower() == text.lower()), text)
+        if text in known or meant == text:
+            return None
+        return f"no node has the condition {escape(text[:60])}", f"did you mean {escape(meant)}?"
 
     def _foreign(self, record: Record, path: Path, rule: Rule) -> Iterator[Fault]:
         """Compare a rule with the names and labels that the sources give."""
@@ -260,10 +275,9 @@ def _doubt(field: str, text: str, *, refused: bool) -> tuple[str, str] | None:
     if text.startswith("/"):
         message = "this begins like a /regular expression/ and does not end like one, so it stands for itself"
         return message, f"write '{shown}/' if one is meant"
-    known = {"type": TYPES, "origin": ORIGINS, "severity": SEVERITIES}.get(field)
+    known = _VALUES.get(field)
     if known is not None and text not in known:
-        close = similar(text, known)
-        return f"no event has the {field} {shown}", f"did you mean {close}?" if close else f"write {one_of(known)}"
+        return f"no event has the {field} {shown}", _instead(field, text, known)
     if field in _WHOLE and "*" in text:
         if not text.strip("*"):
             return f"{shown} stands for itself here", f"leave {field} out to match any"
@@ -281,8 +295,27 @@ def _doubt(field: str, text: str, *, refused: bool) -> tuple[str, str] | None:
     return None
 
 
+def _instead(field: str, text: str, known: Sequence[str]) -> str:
+    """Say what to write in place of a value that a field cannot have."""
+    if close := similar(text, filter(None, known)):
+        return f"did you mean {_quoted(close)}?"
+    other, words = _TAKEN.get(field, ("", ()))
+    if text in words:
+        return f"did you mean {other}: {_quoted(text)}?"
+    return _written(known)
+
+
+def _written(known: Sequence[str]) -> str:
+    return f"write {one_of(map(_quoted, filter(None, known)))}"
+
+
+def _quoted(word: str) -> str:
+    """Put a word into quotes that YAML does not take for text without them."""
+    return f'"{word}"' if word in {"True", "False"} else word
+
+
 def _doubt_pattern(field: str, pattern: str) -> tuple[str, str] | None:
-    known = {"type": TYPES, "origin": ORIGINS, "severity": SEVERITIES}.get(field)
+    known = _VALUES.get(field)
     if known is None or any(re.search(pattern, word) for word in known):
         return None
-    return f"this matches none of {', '.join(known)}", f"write {one_of(known)}"
+    return f"this matches none of {', '.join(filter(None, known))}", _written(known)

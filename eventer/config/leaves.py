@@ -154,6 +154,8 @@ def choices(kind: inspect.Type) -> list[str]:
             return [str(item) for item in words]
         case inspect.EnumType(cls):
             return [str(member.value) for member in cls if isinstance(member, Enum)]
+        case inspect.CustomType(cls):
+            return [str(item) for item in getattr(cls, "WORDS", ())]
         case inspect.UnionType() as union:
             return [item for member in alternatives(union) for item in choices(member)]
         case _:

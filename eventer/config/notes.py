@@ -176,7 +176,9 @@ class Notes:
             return None
         if node.tag != f"{YAML}str":
             shown = got(node, visible=visible)
-            remedy = f'write it in quotes: "{shown}"' if visible and node.style is None else "write it in quotes"
+            # True and False in any capitals, where just these words are meant.
+            named = next((item for item in choices(kind) if item.lower() == node.value.lower()), shown)
+            remedy = f'write it in quotes: "{named}"' if visible and node.style is None else "write it in quotes"
             meaning = _READ_AS.get(node.tag.removeprefix(YAML), "something else")
             message = f"expected {describe(kind)}, but YAML reads {shown if visible else 'this'} as {meaning}"
             self.fault(node, place.path, message, remedy)

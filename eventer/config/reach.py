@@ -12,21 +12,30 @@ from typing import Final, get_args
 import msgspec
 
 from eventer.catalog.types import Severity
+from eventer.config.samples import STATES
 from eventer.event import Origin
 from eventer.match import Rule, Test
 
-__all__ = ["ORIGINS", "SEVERITIES", "TYPES", "Covering", "Origins", "apart", "could_be_own", "covers"]
+__all__ = ["CLOSED", "ORIGINS", "TYPES", "Covering", "Origins", "apart", "could_be_own", "covers"]
 
 TYPES: Final = ("Normal", "Warning")
 """All types of an Event (https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/)."""
 ORIGINS: Final = tuple(str(origin) for origin in Origin)
-SEVERITIES: Final = get_args(Severity)
-_CLOSED: Final[Mapping[str, Sequence[str]]] = {"type": TYPES, "origin": ORIGINS, "severity": SEVERITIES}
-_COMMON: Final[Mapping[str, int]] = {"origin": 4, "type": 3, "cluster": 2, "kind": 1, "component": 1}
+CLOSED: Final[Mapping[str, Sequence[str]]] = {
+    "type": TYPES,
+    "origin": ORIGINS,
+    "severity": get_args(Severity),
+    "state": ("", *STATES),
+}
+"""Fields with fixed values, and all of them; empty where an event does not have the field. The status of a condition is
+not among them: the API server takes any."""
+_COMMON: Final[Mapping[str, int]] = {
+    "origin": 4, "type": 3, "state": 3, "status": 3, "cluster": 2, "kind": 1, "component": 1, "condition": 1,
+}  # fmt: skip
 """Fields for whose few values many rules ask alike, the worst with the highest number."""
 _OWN: Final[Mapping[str, str]] = {
     "origin": Origin.EVENTER, "type": "Warning", "kind": "Eventer", "namespace": "", "name": "eventer",
-    "component": "eventer", "node": "",
+    "component": "eventer", "node": "", "condition": "", "status": "", "state": "",
 }  # fmt: skip
 """What stands in each of Eventer's own records; see `eventer.event.own_record`."""
 
@@ -43,7 +52,7 @@ class Origins(msgspec.Struct, kw_only=True, frozen=True):
     def admits(self, rule: Rule) -> bool:
         """Whether an event of this source could match, as far as can be told."""
         tests = _tests(rule)
-        for field, words in _CLOSED.items():
+        for field, words in CLOSED.items():
             if field in tests and not any(map(tests[field], words)):
                 return False
         if self.cluster is not None and "cluster" in tests and not tests["cluster"](self.cluster):
@@ -139,7 +148,7 @@ def _all_words(test: Test, field: str) -> Sequence[str] | None:
     """Return every text that can satisfy a test; None where that is not known."""
     if test.words and not test.patterns:
         return tuple(_holding(test))
-    return [word for word in _CLOSED[field] if test(word)] if field in _CLOSED else None
+    return [word for word in CLOSED[field] if test(word)] if field in CLOSED else None
 
 
 def _holding(test: Test) -> Iterator[str]:

@@ -13,7 +13,7 @@ import msgspec
 
 from eventer.config.types import FilterRule
 from eventer.event import Event, Origin
-from eventer.match import Part, Rule
+from eventer.match import NOT_LOOKED_UP, Part, Rule
 from eventer.sink import SinkConfig
 
 __all__ = ["Answer", "Route", "SinkAnswer", "route"]
@@ -42,6 +42,11 @@ class SinkAnswer(msgspec.Struct, kw_only=True, frozen=True):
     name: str
     asked: list[Answer]
     matches: bool
+
+    @property
+    def unsure(self) -> bool:
+        """Whether only a look-up can tell: the rule that matches goes by what is not known here."""
+        return self.matches and any(part.by == NOT_LOOKED_UP for answer in self.asked[-1:] for part in answer.parts)
 
 
 class Route(msgspec.Struct, kw_only=True, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from msgspec import inspect
@@ -12,6 +13,7 @@ from eventer.config.document import Pair, Path
 from eventer.config.foreign import field
 from eventer.config.leaves import BAD
 from eventer.config.notes import Notes, Place
+from eventer.config.samples import STATUSES
 from eventer.config.variables import has_variable
 from eventer.config.words import got, similar
 from eventer.match import FIELDS, LOOKED, Rule, RuleFault
@@ -28,8 +30,16 @@ class _Test(str):
     parse = str
 
 
+class _Status(_Test):
+    """What a rule tests the status of a condition for."""
+
+    WORDS: ClassVar[Sequence[str]] = STATUSES
+    __slots__ = ()
+
+
 _RULE: Final = inspect.CustomType(Rule)
 _TEST: Final = inspect.CustomType(_Test)
+_STATUS: Final = inspect.CustomType(_Status)
 
 
 def read_rule(notes: Notes, node: Node, place: Place) -> Any:
@@ -73,24 +83,24 @@ def _note(
 def _tests(notes: Notes, pair: Pair, place: Place) -> Any:
     """Read what a field is tested for, as plain data."""
     if pair.key != "labels" and not pair.key.endswith(".labels"):
-        return _words(notes, pair.value, place)
+        return _words(notes, pair.value, place, _STATUS if pair.key == "status" else _TEST)
     if not isinstance(pair.value, MappingNode):
         return None  # the rule itself says what it wants there
     return {
-        label.key: _words(notes, label.value, place.down(label.key, label.where))
+        label.key: _words(notes, label.value, place.down(label.key, label.where), _TEST)
         for label in notes.document.entries(pair.value)
     }
 
 
-def _words(notes: Notes, node: Node, place: Place) -> Any:
+def _words(notes: Notes, node: Node, place: Place, kind: inspect.Type) -> Any:
     if isinstance(node, SequenceNode):
-        return [_word(notes, item, place.down(index, item)) for index, item in enumerate(node.value)]
-    return _word(notes, node, place)
+        return [_word(notes, item, place.down(index, item), kind) for index, item in enumerate(node.value)]
+    return _word(notes, node, place, kind)
 
 
-def _word(notes: Notes, node: Node, place: Place) -> str:
+def _word(notes: Notes, node: Node, place: Place, kind: inspect.Type) -> str:
     """Read one word; `*`, which is as good as any, stands in for one that cannot be read."""
     notes.count(place)
     notes.document.show(node, visible=True)
-    filled = notes.text(_TEST, node, place)
+    filled = notes.text(kind, node, place)
     return "*" if filled is None else filled.text

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Final, Literal, Protocol, get_args
 
 import msgspec
 from msgspec import Meta
 
 from eventer.event import Event, Origin, problem_key
 
-__all__ = ["ConfigTest", "Named", "Sample", "to_event"]
+__all__ = ["STATES", "STATUSES", "ConfigTest", "Named", "Sample", "to_event"]
+
+_Status = Literal["True", "False", "Unknown"]
+_State = Literal["firing", "resolved", "unknown"]
+STATUSES: Final = get_args(_Status)
+"""What a condition can be (https://kubernetes.io/docs/reference/node/node-status/#condition)."""
+STATES: Final = get_args(_State)
+"""What that can mean."""
 
 _TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """No rule looks at times."""
@@ -55,6 +62,12 @@ class Sample(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Who reports, such as `kubelet`."""
     node: str = ""
     """Node that the report comes from."""
+    condition: str = ""
+    """Condition of a node that it tells of, such as `Ready`."""
+    status: Annotated[_Status | None, Meta(examples=['"True"'])] = None
+    """What the condition is now, in quotes."""
+    state: _State | None = None
+    """Whether that is trouble."""
     message: str = ""
     """The text for people."""
     labels: dict[str, str] | None = None
@@ -107,6 +120,9 @@ def to_event(sample: Sample, sources: Sequence[Named]) -> Event:
         count=1,
         component=sample.component,
         node=sample.node,
+        condition=sample.condition,
+        status=sample.status or "",
+        state=sample.state or "",
         labels=dict(labels),
         entity="sample",
         version=1,

@@ -125,6 +125,8 @@ class Status(msgspec.Struct, kw_only=True):
     """Events that were given in again by `eventer replay`."""
     own: int = 0
     """Records of Eventer's own."""
+    forbidden: dict[str, list[str]] = {}
+    """Rights that look-ups lack, by cluster: `get on pods`."""
     mirror: str | None = None
     """Why the mirror is not written, in words; empty while it is, None where there is none."""
 

@@ -49,6 +49,7 @@ async def status(view: View) -> Status:
         sinks=[_sink(view, name, sinks.get(name)) for name in view.runners],
         replayed=books.replayed,
         own=books.own,
+        forbidden=view.forbidden(),
         mirror=None if view.mirror is None else view.mirror.error,
     )
 

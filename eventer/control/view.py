@@ -42,6 +42,8 @@ class View(msgspec.Struct, kw_only=True):
     """Clusters that cannot be reached or identified yet, and why, in words."""
     quarantines: int = 0
     mirror: MirrorStatus | None = None
+    forbidden: Callable[[], dict[str, list[str]]] = dict
+    """Returns the rights that look-ups lack, by cluster."""
     stopping: bool = False
 
     def live(self) -> bool:

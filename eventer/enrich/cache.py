@@ -50,6 +50,7 @@ class Cache(Generic[K, V]):
         self._clock = clock
         self._entries: OrderedDict[K, Entry[V]] = OrderedDict()
         self._flights: dict[K, _Flight[V]] = {}
+        self._closed = False
         self.size = size
 
     def __len__(self) -> int:
@@ -79,10 +80,13 @@ class Cache(Generic[K, V]):
     async def fetch(self, key: K) -> Entry[V]:
         """Return what is known, or look it up. All who ask meanwhile get the same answer.
 
-        Whoever is cancelled while waiting ends nothing for the others; what nobody waits for is not begun.
+        Whoever is cancelled while waiting ends nothing for the others; what nobody waits for is not begun. And a
+        look-up that is ended by `close` cancels nobody who waits for it: that would be the end of a sink.
         """
         if (entry := self.fresh(key)) is not None:
             return entry
+        if self._closed:
+            return Entry(None, Enriched.LATE, 0.0)
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(self._clock.monotonic())
@@ -90,6 +94,11 @@ class Cache(Generic[K, V]):
         flight.waiters += 1
         try:
             return await asyncio.shield(flight.task)
+        except asyncio.CancelledError:
+            waiting = asyncio.current_task()
+            if not flight.task.cancelled() or (waiting is not None and waiting.cancelling()):
+                raise
+            return Entry(None, Enriched.LATE, 0.0)
         finally:
             flight.waiters -= 1
 
@@ -110,7 +119,8 @@ class Cache(Generic[K, V]):
         return entry
 
     async def close(self) -> None:
-        """End all look-ups that are under way."""
+        """End all look-ups that are under way, and begin no others."""
+        self._closed = True
         tasks = [flight.task for flight in self._flights.values()]
         for task in tasks:
             task.cancel()

@@ -59,7 +59,7 @@ class Enrichment:
         self._wants = wants
         for clusters in self._clusters.values():
             for cluster in clusters:
-                cluster.watch(self.wanted)
+                cluster.settle(self.wanted)
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -75,7 +75,7 @@ class Enrichment:
     async def reading(self, name: str, api: Api) -> AsyncIterator[None]:
         """Look up in a cluster for as long as the block lasts."""
         async with Cluster(api, self._clock, lambda: self.settings, self._clean, name) as new:
-            new.watch(self.wanted)
+            new.settle(self.wanted)
             self._clusters.setdefault(name, []).append(new)
             self._absent.pop(name, None)
             self._grown.set()
@@ -89,6 +89,11 @@ class Enrichment:
 
     def _clean(self, text: str) -> str:
         return self._redaction.text(text)
+
+    def forbidden(self) -> dict[str, list[str]]:
+        """Return the rights that are missing, by cluster: `get on pods`."""
+        found = {name: sorted(set().union(*(each.forbidden for each in all_))) for name, all_ in self._clusters.items()}
+        return {name: rights for name, rights in found.items() if rights}
 
     def cluster(self, name: str) -> Cluster | None:
         """Return a cluster, if it is there."""

@@ -110,14 +110,21 @@ class Cluster:
         await self._objects.close()
         await self._logs.cache.close()
 
-    def watch(self, wants: AbstractSet[str]) -> None:
-        """Watch what these wants need, and nothing else; what is watched already goes on."""
+    def settle(self, wants: AbstractSet[str]) -> None:
+        """Go by the settings as they are now: watch what these wants need; what is watched already goes on."""
+        self._objects.cache.size = self._settings().objects
         for want, kind in (("namespace", "Namespace"), ("node", "Node")):
             if want in wants and kind not in self._watches:
                 self._watches[kind] = asyncio.create_task(self._tables[kind].run(), name=f"labels of {kind}")
             elif want not in wants and kind in self._watches:
                 self._watches.pop(kind).cancel()
                 self._tables[kind] = self._table(kind)
+
+    @property
+    def forbidden(self) -> set[str]:
+        """Resources that may not be read, as roles name them, with the verbs that are missing."""
+        tables = {f"list and watch on {kind.lower()}s" for kind, table in self._tables.items() if table.forbidden}
+        return tables | {f"get on {resource}" for resource in self._objects.forbidden}
 
     def question(self, event: Event, wants: AbstractSet[str]) -> Question:
         """Return what is to be asked for an event."""

@@ -69,7 +69,8 @@ class Objects:
         self._cluster = cluster
         self._kinds = Kinds(requests, clock)
         self._refused: dict[tuple[str, str], float] = {}
-        self._told: set[str] = set()
+        self.forbidden: set[str] = set()
+        """Resources that may not be read, as the last look-up of each has shown; named as roles name them."""
         self.cache: Cache[Ref, Found] = Cache(self._load, size, clock)
 
     async def close(self) -> None:
@@ -90,6 +91,7 @@ class Objects:
             body = await self._requests.get(
                 ref.group, place.path(ref), "application/json" if ref.whole else METADATA, wanted
             )
+            self.forbidden.discard(kind[0])
             return self._found(ref, msgspec.json.decode(body, type=Object))
         except Unwanted:
             return Entry(None, Enriched.LATE, 0.0)
@@ -126,8 +128,8 @@ class Objects:
             self._refused.clear()
         self._refused[kind] = self._clock.monotonic() + FORBIDDEN_KEPT
         resource = kind[0]
-        if resource not in self._told:
-            self._told.add(resource)
+        if resource not in self.forbidden:
+            self.forbidden.add(resource)
             log.warning("look-up forbidden", cluster=self._cluster, resource=resource, error=str(error))
 
 

@@ -98,7 +98,8 @@ class Listed(msgspec.Struct):
     """One page of a list."""
 
     metadata: _ListMetadata
-    items: list[_Item]
+    items: list[_Item] | None
+    """The API server writes null for none."""
 
 
 class _Change(msgspec.Struct):

@@ -13,8 +13,10 @@ from typing import Final
 import msgspec
 import structlog
 
+from eventer.about import Enriched
 from eventer.clock import Backoff, Clock
 from eventer.enrich.port import Api
+from eventer.enrich.requests import state_of
 from eventer.enrich.shapes import Line, Listed, interned
 from eventer.errors import Broken, Gone, SourceError
 
@@ -53,6 +55,8 @@ class Table:
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
         self.tried = asyncio.Event()
         """Set once a first list has come, or has failed."""
+        self.forbidden = False
+        """Whether they may not be listed or watched."""
 
     def get(self, name: str) -> dict[str, str] | None:
         """Return the labels of one object; None if none is known by this name."""
@@ -65,6 +69,7 @@ class Table:
         while True:
             try:
                 version = await self._list()
+                self.forbidden = False
                 self.tried.set()
                 while True:
                     version = await self._watch(version)
@@ -72,6 +77,7 @@ class Table:
             except Gone:
                 await self._clock.sleep(backoff.next())
             except SourceError as error:
+                self.forbidden = state_of(error) is Enriched.FORBIDDEN
                 if not told:
                     told = True
                     log.warning("labels not read", cluster=self._cluster, of=self._plural, error=str(error))
@@ -94,7 +100,7 @@ class Table:
                 page = self._pages.decode(answer.body)
             except UNREADABLE:
                 raise Broken(f"The list of {self._plural} cannot be read.") from None
-            listed |= {item.metadata.name: interned(item.metadata.labels) for item in page.items}
+            listed |= {item.metadata.name: interned(item.metadata.labels) for item in page.items or ()}
             if not page.metadata.more:
                 self._labels = listed
                 return page.metadata.resource_version

@@ -108,7 +108,10 @@ class Objects:
         if path in {"/api/v1/namespaces", "/api/v1/nodes"}:
             kind = "Namespace" if path.endswith("namespaces") else "Node"
             items = [made for made in self.all.values() if made["kind"] == kind]
-            return 200, msgspec.json.encode({"metadata": {"resourceVersion": str(self.version)}, "items": items})
+            # Where there are none, the real one writes null.
+            return 200, msgspec.json.encode(
+                {"metadata": {"resourceVersion": str(self.version)}, "items": items or None}
+            )
         if re.fullmatch(r"/apis/[^/]+/[^/]+", path):
             version = path.removeprefix("/apis/")
             kinds = {made["kind"]: "namespace" in made["metadata"]

@@ -178,9 +178,19 @@ async def test_everything_of_real_workloads(site: Site) -> None:
         return all(site.of("Scheduled", prefix) for prefix in ("web-", "backup-1-", "main-0"))
 
     await until(scheduled, "pods of all sorts to be scheduled")
+    # What `Scheduled` itself is looked up by can be from a moment before.
+    for prefix in ("web-", "backup-1-", "main-0"):
+        for number, event in enumerate(site.of("Scheduled", prefix)):
+            pod = {"apiVersion": "v1", "kind": "Pod"} | {key: event[key] for key in ("namespace", "name", "uid")}
+            await site.event(number, pod, "Seen")
     owners = {"web-": "Deployment/web", "backup-1-": "CronJob/backup", "main-0": "Database/main"}
+
+    async def seen() -> bool:
+        return all(len(site.of("Seen", prefix)) == len(site.of("Scheduled", prefix)) for prefix in owners)
+
+    await until(seen, "events about all of them")
     for prefix, owner in owners.items():
-        for event in site.of("Scheduled", prefix):
+        for event in site.of("Seen", prefix):
             about = event["about"]
             assert about["enriched"] == "ok", about
             assert f"{about['owner']['kind']}/{about['owner']['name']}" == owner

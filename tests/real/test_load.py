@@ -55,7 +55,8 @@ async def test_l4_an_idle_daemon_asks_once_a_watch(bench: Bench, daemons: MakeDa
     Of three watches in a row that brought nothing, the last is followed by a probe: a position of the
     future would be as silent.
     """
-    source = {"cluster": "idle", "kubernetes": {"kubeconfig": str(bench.kubeconfig)}}
+    # That server has no nodes.
+    source = {"cluster": "idle", "kubernetes": {"kubeconfig": str(bench.kubeconfig), "nodes": False}}
     daemon = daemons(sources=[source], scaled=WATCH_TIMES)
     daemon.config["sinks"]["hook"] = webhook(f"http://127.0.0.1:{bench.hook_port}/")
     await daemon.start()

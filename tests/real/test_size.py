@@ -122,7 +122,8 @@ async def test_w35_flood(fake: ApiServer, daemons: MakeDaemon, tmp_path: Path) -
         direct, fake.port = fake.port, proxy.port
         kubeconfig = fake.write_kubeconfig(tmp_path / "kubeconfig")
         fake.port = direct
-        daemon = daemons(sources=[{"cluster": "flood", "kubernetes": {"kubeconfig": str(kubeconfig)}}])
+        settings = {"kubeconfig": str(kubeconfig), "nodes": False}  # the position below is that of Events
+        daemon = daemons(sources=[{"cluster": "flood", "kubernetes": settings}])
         await daemon.start()
         write()
         await flood(rate * seconds // 2)

@@ -23,6 +23,7 @@ from tests.sinks.test_influxdb import columns
         ({"bucket": ""}, "bucket: a name has"),
         ({"bucket": "a\nb"}, "bucket: a name has"),
         ({"measurement": "_internal"}, "measurement: names that begin with _"),
+        ({"measurement": "#events"}, "measurement: a line that begins with # is a comment"),
         ({"tags": ["uid"]}, "uid' can be no tag"),
         ({"tags": ["labels."]}, "can be no tag"),
         ({"tags": ["reason", "reason"]}, "twice"),

@@ -262,6 +262,7 @@ async def test_a_cluster_without_a_name_is_not_ready_until_it_can_be_told(tmp_pa
         status, text = await life.get("/readyz")
         assert status == 503
         assert "kube-system may not be read" in text
+        assert "in-cluster" not in text  # it is named by its kubeconfig
         assert "Set `cluster:`" in text
         assert "grant `get` on the namespace kube-system" in text
         assert (await life.get("/livez"))[0] == 200  # a restart would not help

@@ -148,6 +148,7 @@ def test_a_command_runs_or_says_why_not(
         return
     (tmp_path / "eventer.yaml").write_text(EXAMPLE)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")  # the catalog is told in the language of the reader
     assert main(words) in {0, 1}
     said = capsys.readouterr().out
     assert said

@@ -11,13 +11,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventer.event import Event
+from eventer.event import Event, Origin
 from eventer.match import EVENT_FIELDS, FIELDS, MEANT, OPEN, SHARED, Part, Rule, RuleFault, Test, Verdicts
 from eventer.patterns import compile_pattern
 from tests.helpers.sinks import make_event
 
 EVENT = make_event(0, labels={"team": "shop", "empty": ""})
 """Warning BackOff of the Pod shop/web-0, by the kubelet of node-1."""
+CHANGE = make_event(origin=Origin.NODE, kind="Node", condition="Ready", status="False", state="firing")
+"""The node is not ready."""
 
 
 @pytest.mark.parametrize(
@@ -61,11 +63,32 @@ def test_what_a_rule_means(rule: dict[str, Any], matches: bool) -> None:
 
 def test_every_field_of_the_language_is_a_field_of_the_event() -> None:
     for field in (*SHARED, *OPEN):
-        value = str(getattr(EVENT, field))
-        assert Rule.parse({field: value}).matches(EVENT)
-        assert not Rule.parse({field: f"!{value}"}).matches(EVENT)
+        value = str(getattr(CHANGE, field))
+        assert value
+        assert Rule.parse({field: value}).matches(CHANGE)
+        assert not Rule.parse({field: f"!{value}"}).matches(CHANGE)
     assert set(EVENT_FIELDS) == {*SHARED, *OPEN, "labels"}
     assert set(FIELDS) == {*EVENT_FIELDS, *MEANT}
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "pod"),
+    [
+        ({"state": "firing"}, True, False),
+        ({"state": ["firing", "resolved"]}, True, False),
+        ({"state": "!resolved"}, True, True),
+        ({"state": ""}, False, True),
+        ({"condition": "Ready", "status": ["False", "Unknown"]}, True, False),
+        ({"condition": "Ready", "status": "True"}, False, False),
+        ({"condition": "/./"}, True, False),
+        ({"condition": "ready"}, False, False),
+    ],
+)
+def test_what_rules_say_of_conditions(rule: dict[str, Any], change: bool, pod: bool) -> None:
+    assert [Rule.parse(rule).matches(event) for event in (CHANGE, EVENT)] == [change, pod]
+    verdicts = Verdicts([Rule.parse(rule)])
+    for _ in range(2):  # the second time from memory
+        assert verdicts([CHANGE, EVENT]) == [0 if matches else -1 for matches in (change, pod)]
 
 
 def test_all_faults_of_a_rule_are_told_at_once_with_their_places() -> None:
@@ -107,7 +130,7 @@ def test_what_is_no_pattern_is_refused_in_words(pattern: str) -> None:
         compile_pattern(pattern)
 
 
-WORDS = ["a", "b", "ab", "", "aa", "B"]
+WORDS = ["a", "b", "ab", "", "aa", "B", "No"]
 VALUES = st.sampled_from(
     [prefix + value for prefix in ("", "!") for value in [*WORDS, "/a/", "/^b$/", "/a|b/", "/./", "/^$/"]]
 )
@@ -215,6 +238,8 @@ def test_a_rule_is_written_as_in_a_configuration() -> None:
     rule = Rule.parse({"type": "Warning", "reason": ["Failed", "!/it's/"], "name": "!", "labels": {"a b": "x: y"}})
     assert str(rule) == "{type: Warning, reason: [Failed, '!/it''s/'], name: '!', labels: {a b: 'x: y'}}"
     assert str(Rule()) == "{}"
+    rule = Rule.parse({"condition": "Ready", "status": ["True", "no", "Nobody"]})
+    assert str(rule) == "{condition: Ready, status: [Nobody, 'True', 'no']}"
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

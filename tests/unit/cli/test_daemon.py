@@ -187,6 +187,13 @@ def test_every_command_says_in_a_sentence_that_nobody_is_there(
     assert not output.out
 
 
+def test_a_file_that_is_not_there_is_not_taken_for_the_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "-c", str(tmp_path / "c.yaml")]) == 1
+    assert f"There is no file {tmp_path}/c.yaml." in capsys.readouterr().err
+
+
 def test_a_configuration_with_faults_elsewhere_still_says_where_the_state_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ NEWER = {
 @pytest.fixture
 def explain(tmp_path, capsys, monkeypatch):
     """Run the command; returns its exit code, standard output and standard error."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     path = tmp_path / "c.yaml"
     path.write_text(CONFIG)
 
@@ -69,6 +70,12 @@ def test_an_event_that_is_kept(explain):
     assert (code, err) == (0, "")
     assert out == (
         "Warning BackOff of Pod shop/web-canary, cluster prod\n"
+        "  warning, crash_loop: Container keeps failing\n"
+        "  A container fails again and again, and the kubelet waits longer before each restart.\n"
+        "  likely:  the application ends with an error; configuration or a dependency is missing; "
+        "the liveness probe or the memory limit kills it\n"
+        "  command: kubectl -n shop logs web-canary --previous --all-containers --tail=50\n"
+        "  more:    https://kubernetes.io/docs/tasks/debug/debug-application/debug-running-pod/\n"
         "\n"
         "filter: kept by filter[0]\n"
         "  filter[0] (line 6) keep {namespace: [kube-system, shop]}: matches\n"
@@ -92,6 +99,7 @@ def test_an_event_that_is_dropped(explain):
     assert code == 0
     assert out == (
         "Normal Failed, cluster test: well, well\n"
+        "  warning, certificate: Certificate is not issued\n"
         "\n"
         "filter: dropped by filter[1]\n"
         "  filter[0] (line 6) keep {namespace: [kube-system, shop]}: does not match\n"
@@ -123,8 +131,18 @@ def test_an_event_that_no_rule_names_and_one_of_eventer(explain):
 def test_a_configuration_without_filter(explain):
     explain.path.write_text("sources: [{}]\nsinks: {a: {kind: stdout}}\n")
     assert explain("--sample", "reason=x")[1] == (
-        "x\n\nfilter: kept, for there are no rules\n\nsink a: gets it (no match: it takes every event)\n"
+        "x\n  warning, other\n\nfilter: kept, for there are no rules\n\nsink a: gets it (no match: it takes every event)\n"
     )
+
+
+def test_a_sink_that_looks_up_what_decides(explain):
+    explain.path.write_text(
+        "sources: [{}]\nsinks:\n  a: {kind: stdout, enrich: [owner], match: [{reason: x}, {owner: Deployment/web}]}\n"
+    )
+    assert "sink a: gets it\n" in explain("--sample", "reason=x")[1]
+    assert "sink a: gets it, unless a look-up says otherwise\n" in explain("--sample", "reason=y")[1]
+    (sink,) = json.loads(explain("--sample", "reason=y", "--output", "json")[1])["events"][0]["sinks"]
+    assert (sink["gets"], sink["unsure"]) == (True, True)
 
 
 HEAD = "Warning BackOff of Pod shop/web-0, cluster prod: Back-off restarting failed container"
@@ -191,6 +209,71 @@ def test_programs_get_json(explain):
     ]
 
 
+NODE = "origin=node,kind=Node,name=n1,condition=Ready,reason=R"
+
+
+@pytest.mark.parametrize(
+    ("sample", "told"),
+    [
+        (
+            "status=False,state=firing",
+            [
+                "  critical, node_not_ready: Node is not ready",
+                "  The node is not ready: its pods get no traffic and are moved after about five minutes.",
+                "  likely:  the container runtime does not answer; the network plugin is not ready",
+                "  command: kubectl describe node n1",
+                "  more:    https://kubernetes.io/docs/tasks/debug/debug-cluster/",
+            ],
+        ),
+        ("status=True,state=resolved", ["  info, node_not_ready: Node is not ready (over)"]),
+    ],
+)
+def test_what_is_over_is_not_told_as_trouble(explain, sample, told):
+    _, out, _ = explain("--sample", f"{NODE},{sample}")
+    head, *lines = out.partition("\n\n")[0].splitlines()
+    assert (head, lines) == ("R of Node n1, cluster prod", told)
+
+
+def test_what_an_event_means_is_told_in_the_language_of_the_reader(explain, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    _, out, _ = explain("--sample", "type=Warning,reason=BackOff,kind=Pod,namespace=shop,name=web-0")
+    assert out.startswith(
+        "Warning BackOff of Pod shop/web-0, cluster prod\n"
+        "  warning, crash_loop: 容器反复崩溃\n"
+        "  容器反复启动失败，kubelet 正按退避时间逐次延长重启间隔。\n"
+        "  可能原因：应用启动即报错退出；缺少配置或依赖服务不可用；存活探针失败或内存超限被杀\n"
+        "  排查命令：kubectl -n shop logs web-0 "
+    )
+    _, out, _ = explain("--sample", f"{NODE},type=Normal,status=True,state=resolved")
+    assert "  info, node_not_ready: 节点未就绪（已恢复）\n" in out
+
+
+def test_the_catalog_of_the_configuration_is_asked(explain):
+    explain.path.write_text(
+        "sources: [{}]\nsinks: {a: {kind: stdout}}\n"
+        "catalog: {reasons: {Refused: {family: payments, en: A payment was refused., command: 'look {name}'}}}\n"
+    )
+    _, out, _ = explain("--sample", "type=Warning,reason=Refused,name=a b")
+    assert out.startswith(
+        "Warning Refused of a b\n  warning, payments\n  A payment was refused.\n  command: look 'a b'\n\n"
+    )
+
+
+def test_programs_get_what_an_event_means(explain, monkeypatch):
+    def meaning(sample):
+        (answer,) = json.loads(explain("--sample", sample, "--output", "json")[1])["events"]
+        return answer["meaning"]
+
+    assert meaning("type=Warning,reason=Nobody") == {
+        "language": "en", "means": "", "causes": [], "remedy": "", "command": "", "runbook": "",
+    }  # fmt: skip
+    found = meaning(f"{NODE},status=Unknown,state=firing")
+    assert found["means"].startswith("The node has not been heard of")
+    assert (len(found["causes"]), found["command"]) == (2, "kubectl describe node n1")
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert meaning(f"{NODE},status=Unknown,state=firing")["means"] == "节点心跳超时，主机或网络可能已中断。"
+
+
 @pytest.mark.parametrize(
     ("words", "stdin", "code", "told"),
     [
@@ -200,6 +283,8 @@ def test_programs_get_json(explain):
         (["--sample", "type=x,resaon=y"], b"", 2, "--sample: 'resaon' is no field; did you mean reason?"),
         (["--sample", "hello"], b"", 2, "--sample: 'hello' is no field; write FIELD=TEXT with cluster, "),
         (["--sample", "origin=x"], b"", 2, "--sample: origin is event, node or eventer"),
+        (["--sample", "reason=x,state=off"], b"", 2, "--sample: state is firing, resolved or unknown"),
+        (["--sample", "status=true"], b"", 2, "--sample: status is True, False or Unknown"),
         (["/does/not/exist"], b"", 1, "/does/not/exist cannot be read: No such file or directory"),
         (["-"], b"", 1, "there is no event in the input; give one as JSON"),
         (["-"], b"[]", 1, "there is no event in the input; give one as JSON"),

@@ -124,6 +124,7 @@ def bad_day() -> Status:
         started=0.0,
         live=False,
         mirror="configmaps is forbidden.",
+        forbidden={"prod": ["get on pods", "list and watch on nodes"]},
         not_ready=["cluster beta: No answer: connection refused."],
         config=ConfigReport(
             file="/etc/eventer/eventer.yaml",
@@ -157,6 +158,7 @@ def test_everything_that_needs_a_look_is_told_the_worst_first() -> None:
     for words in (
         "server.listen",
         "configmaps is forbidden",
+        "prod lack rights: get on pods, list and watch on nodes",
         "b events is not connected",
         "2 lines",
         "two does not",

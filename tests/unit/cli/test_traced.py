@@ -54,11 +54,18 @@ async def test_each_sink_says_what_became_of_it(
             "path": str(site.state.parent / "o"),
             "match": [{"reason": "X"}],
         }
+        # The fake API server has no such object, but the Event names one without a uid: it may be wanted.
+        site.document["sinks"]["asks"] = {
+            "kind": "file",
+            "path": str(site.state.parent / "a"),
+            "enrich": ["owner"],
+            "match": [{"owner": "Deployment/web"}],
+        }
         async with site.running() as life:
             uid = server.create("one")["metadata"]["uid"]
             server.create("two")
             await until(lambda: life.journal.readers["picky"].cursor == 2, "the dead letters")
-            await life.settled("out", "other")
+            await life.settled("out", "other", "asks")
             assert await explain(site, "--uid", uid) == 0
             text = capsys.readouterr().out
             assert await explain(site, "--uid", uid, "--output", "json") == 0
@@ -68,6 +75,7 @@ async def test_each_sink_says_what_became_of_it(
     end = text.partition("what became of it")[2]
     assert "out: sent" in end
     assert "other: passed over: not wanted" in end
+    assert "asks: sent, or replaced by a newer update (repeats), or not wanted by what was looked up" in end
     assert "dead: waits for its turn" in end
     assert "picky: a dead letter: refused_data. no such field" in end
     assert found["sinks_now"]["dead"] == "waits"

@@ -49,6 +49,36 @@ def faults(write: Any, *, rules: Any = (), match: Any = (), source: Any = None, 
             "a word is compared as a whole, and * stands for itself",
             "write '/^ci-.*$/'",
         ),
+        ({"state": "Firing"}, "state", "no event has the state Firing", "did you mean firing?"),
+        ({"state": ["firing", "!off"]}, "state[1]", "no event has the state off", "write firing, resolved or unknown"),
+        ({"state": "True"}, "state", "no event has the state True", 'did you mean status: "True"?'),
+        (
+            {"state": "/^FIR/"},
+            "state",
+            "this matches none of firing, resolved, unknown",
+            "write firing, resolved or unknown",
+        ),
+        ({"status": "true"}, "status", "no event has the status true", 'did you mean "True"?'),
+        ({"status": "firing"}, "status", "no event has the status firing", "did you mean state: firing?"),
+        ({"status": "Ready"}, "status", "no event has the status Ready", 'write "True", "False" or Unknown'),
+        (
+            {"status": "/yes/"},
+            "status",
+            "this matches none of True, False, Unknown",
+            'write "True", "False" or Unknown',
+        ),
+        (
+            {"condition": "diskpressure"},
+            "condition",
+            "no node has the condition diskpressure",
+            "did you mean DiskPressure?",
+        ),
+        (
+            {"condition": "Disk*"},
+            "condition",
+            "a word is compared as a whole, and * stands for itself",
+            "write '/^Disk.*$/'",
+        ),
         ({"reason": "*"}, "reason", "* stands for itself here", "leave reason out to match any"),
         (
             {"namespace": "Shop"},
@@ -91,6 +121,9 @@ def test_a_value_that_no_event_has(write: Any, rule: Any, path: str, message: st
         {"cluster": ["prod", "other"]},
         {"cluster": "!other"},
         {"labels": {"team": "/^s/", "stage": "!prod"}},
+        {"state": ["firing", "!resolved"], "status": ["True", "Unknown", "!False"]},
+        {"state": ["", "firing"], "status": "", "condition": ""},
+        {"condition": ["Ready", "RaidDegraded", "!DiskPressure", "/Ready$/"]},
         {"name": "web-0", "node": "n1", "component": "kubelet"},
         {},
     ],
@@ -98,6 +131,13 @@ def test_a_value_that_no_event_has(write: Any, rule: Any, path: str, message: st
 def test_a_value_that_events_have(write: Any, rule: Any) -> None:
     assert faults(write, rules=[{"keep": {"reason": "x"}}, {"drop": rule}]) == []
     assert faults(write, match=[rule]) == []
+
+
+def test_a_condition_that_the_file_describes_is_known(write: Any) -> None:
+    catalog = {"conditions": {"raid": {"severity": "critical"}, "ready": {"bad": "True"}}}
+    assert faults(write, match=[{"condition": ["raid", "ready", "Ready"]}], catalog=catalog) == []
+    (fault,) = faults(write, match=[{"condition": "Raid"}], catalog=catalog)
+    assert (fault.message, fault.remedy) == ("no node has the condition Raid", "did you mean raid?")
 
 
 def test_what_the_sources_do_not_tell_is_not_spoken_of(write: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventer.config.reach import ORIGINS, TYPES, Covering, Origins, apart, could_be_own, covers
+from eventer.config.reach import CLOSED, ORIGINS, TYPES, Covering, Origins, apart, could_be_own, covers
 from eventer.event import Event, Origin, own_record
 from eventer.match import Rule
 from tests.helpers.sinks import make_event
@@ -24,11 +24,13 @@ def closed(words: tuple[str, ...]) -> st.SearchStrategy[Any]:
     return value | st.lists(value, min_size=1, max_size=2)
 
 
+STATES = tuple(CLOSED["state"])
 RULE = st.fixed_dictionaries(
     {},
     optional={
         "type": closed(TYPES),
         "origin": closed(ORIGINS),
+        "state": closed(STATES),
         "reason": TEST,
         "name": TEST,
         "labels": st.dictionaries(st.just("x"), TEST),
@@ -38,14 +40,15 @@ EVENT = st.builds(
     make_event,
     type=st.sampled_from(TYPES),
     origin=st.sampled_from(list(Origin)),
+    state=st.sampled_from(STATES),
     reason=st.sampled_from(WORDS),
     name=st.sampled_from(WORDS),
     labels=st.dictionaries(st.just("x"), st.sampled_from(WORDS)),
 )
 
 SPACE = [
-    make_event(type=kind, origin=origin, reason=reason, name=name, labels={"x": label})
-    for kind in TYPES for origin in Origin for reason in WORDS for name in WORDS for label in WORDS
+    make_event(type=kind, origin=origin, state=state, reason=reason, name=name, labels={"x": label})
+    for kind in TYPES for origin in Origin for state in STATES for reason in WORDS for name in WORDS for label in WORDS
 ]  # fmt: skip
 
 
@@ -79,6 +82,9 @@ def test_many_rules_at_once_say_what_each_says_alone(rules: list[Rule], narrow: 
         ({"type": "Normal"}, {"type": "Normal", "reason": "Pulled"}, True),
         ({"type": "!Warning"}, {"type": "Normal"}, True),
         ({"type": "Normal"}, {"type": "!Warning"}, True),
+        ({"state": ["firing", "unknown"]}, {"state": "/^(firing|unknown)$/"}, True),
+        ({"state": ["firing", "unknown"]}, {"state": "!resolved"}, False),
+        ({"status": ["False", "Unknown", ""]}, {"status": "!True"}, False),
         ({"reason": ["a", "b"]}, {"reason": "a"}, True),
         ({"reason": "a"}, {"reason": ["a", "b"]}, False),
         ({"reason": "/^P/"}, {"reason": ["Pulled", "Pulling"]}, True),
@@ -104,6 +110,9 @@ def test_when_one_rule_covers_another(wide: Any, narrow: Any, expected: bool) ->
         ({}, {"type": "Normal"}, False),
         ({"type": "Normal"}, {"type": "Warning"}, True),
         ({"type": "!Normal"}, {"type": "!Warning"}, True),
+        ({"state": "firing"}, {"state": "resolved"}, True),
+        ({"state": "!firing"}, {"state": "!resolved"}, False),
+        ({"condition": "Ready"}, {"condition": "DiskPressure"}, True),
         ({"namespace": "a"}, {"namespace": ["b", "c"]}, True),
         ({"namespace": "a"}, {"namespace": "/^a/"}, False),
         ({"namespace": "a"}, {"namespace": "/^b/"}, True),
@@ -119,7 +128,7 @@ def test_when_two_rules_never_meet(one: Any, other: Any, expected: bool) -> None
 
 def test_own_records_are_known_by_what_they_always_have() -> None:
     record = own_record(datetime(2026, 3, 1, tzinfo=UTC), "GapDamaged", "x")
-    for field in ("origin", "type", "kind", "namespace", "name", "component", "node"):
+    for field in ("origin", "type", "kind", "namespace", "name", "component", "node", "condition", "status", "state"):
         text = str(getattr(record, field))
         assert could_be_own(Rule.parse({field: text}))
         assert not could_be_own(Rule.parse({field: f"!{text}"}))
@@ -133,6 +142,9 @@ def test_own_records_are_known_by_what_they_always_have() -> None:
         ({}, True),
         ({"type": "warning"}, False),
         ({"type": "/warn/"}, False),
+        ({"state": "fired"}, False),
+        ({"state": "!firing"}, True),
+        ({"status": "Failed"}, True),
         ({"cluster": "prod"}, True),
         ({"cluster": "Prod"}, False),
         ({"namespace": "/^sh/"}, True),

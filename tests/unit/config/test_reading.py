@@ -78,6 +78,8 @@ IN_A_SINK = [
     ("mode: fast\n    count: 6", "mode", "fast allows a count of 5 at most", "write `count: 5`"),
     ("match: {type: a}", "match", "expected a list, got a mapping", ""),
     ("match: [{type: [a, no]}]", "match[0].type[1]", "but YAML reads no as true or false", 'quotes: "no"'),
+    ("match: [{status: True}]", "match[0].status", "but YAML reads True as true or false", 'in quotes: "True"'),
+    ("match: [{status: [Unknown, false]}]", "match[0].status[1]", "YAML reads false as", 'in quotes: "False"'),
     ("match: [{type: {a: b}}]", "match[0].type", "expected a word, a list of words, or a /regular", ""),
     ("match: [{type: []}]", "match[0].type", "an empty list matches nothing", "leave the field out"),
     ('match: [{type: "/(/"}]', "match[0].type", "is no regular expression", "backslash"),

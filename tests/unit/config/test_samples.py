@@ -43,6 +43,18 @@ HEAD = "sources: [{}]\nsinks: {archive: {kind: stdout}, chat: {kind: stdout}}\n"
             "did you mean event?",
         ),
         (
+            "{event: {state: fireing}, sinks: []}",
+            "tests[0].event.state",
+            "expected firing, resolved or unknown, got fireing",
+            "did you mean firing?",
+        ),
+        (
+            "{event: {status: true}, sinks: []}",
+            "tests[0].event.status",
+            "expected False, True or Unknown, but YAML reads true as true or false",
+            'write it in quotes: "True"',
+        ),
+        (
             "{event: {}, sinks: [chat, archve]}",
             "tests[0].sinks[1]",
             "there is no sink 'archve'",
@@ -58,8 +70,9 @@ def test_a_fault_in_a_test_is_a_fault_of_the_file(write: Any, test: str, path: s
 
 
 def test_every_field_of_the_language_can_be_given(write: Any) -> None:
-    fields = {field: "event" if field == "origin" else f"x {field}" for field in EVENT_FIELDS if field != "labels"}
-    text = ", ".join(f"{field}: {value}" for field, value in fields.items())
+    fields = {field: f"x {field}" for field in EVENT_FIELDS if field != "labels"}
+    fields |= {"origin": "event", "status": "True", "state": "firing"}
+    text = ", ".join(f"{field}: '{value}'" for field, value in fields.items())
     config = load(write(f"{HEAD}tests:\n  - {{event: {{{text}, labels: {{a: b}}}}, filtered: true}}\n"), {}).config
     event = to_event(config.tests[0].event, config.sources)
     assert {field: getattr(event, field) for field in fields} == fields

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eventer.config.lookups import Lookups
 from eventer.delivery.runner import Runner
 from eventer.event import Event, Outcome
 from eventer.journal import read_books
@@ -180,10 +181,25 @@ async def test_a_right_that_is_missing_costs_one_request_a_minute() -> None:
             assert about.enriched == "forbidden"
             await asyncio.sleep(0.1)
         assert len(objects.gets("/t-")) == 1
+        (right,) = look_up.enrichment.forbidden()["prod"]
+        assert right == "get on thing0s.g0.example.com"
         objects.wrong.clear()
         await asyncio.sleep(61)
         (about,) = await look_up(event_of(made[0]))
         assert about.enriched == "ok"
+        assert look_up.enrichment.forbidden() == {}
+
+
+@in_virtual_time
+async def test_a_missing_right_to_list_is_told_until_it_is_given() -> None:
+    objects = Objects()
+    objects.wrong.append((re.compile("/namespaces"), 403))
+    async with room(objects, "namespace") as look_up:
+        await asyncio.sleep(1)
+        assert look_up.enrichment.forbidden() == {"prod": ["list and watch on namespaces"]}
+        objects.wrong.clear()
+        await asyncio.sleep(120)
+        assert look_up.enrichment.forbidden() == {}
 
 
 @in_virtual_time
@@ -226,12 +242,46 @@ async def test_a_cluster_that_is_not_reached_yet_is_waited_for_once() -> None:
 
 
 @in_virtual_time
+async def test_a_cluster_that_is_given_up_meanwhile_ends_nothing_else(tmp_path: Path) -> None:
+    """A reload takes a source away while something is looked up in it: the sink goes on."""
+    objects, made = busy()
+    objects.slow.append((ANY, 1.0))
+    sink = MemorySink()
+    async with opened(tmp_path) as journal:
+        async with room(objects, "owner", "namespace") as look_up:
+            runner = Runner("out", sink, config(), journal, LoopClock(), max_age=3600.0, enrich=look_up.enricher)
+            task = asyncio.create_task(runner.run())
+            await append(journal, [event_of(made[0])])
+            while not any("thing0s" in path or "g0." in path for path in objects.asked):
+                await asyncio.sleep(0.05)
+        await settled(journal, 1, "out")
+        asked = len(objects.asked)
+        await append(journal, [event_of(made[1], 1)])
+        await settled(journal, 2, "out")
+        runner.stop()
+        await task
+    assert len(sink.arrived) == 2 and len(objects.asked) == asked
+    balanced(tmp_path)
+
+
+@in_virtual_time
+async def test_a_cluster_without_nodes_is_watched_all_the_same() -> None:
+    objects = Objects()
+    async with room(objects, "node"):
+        await asyncio.sleep(0.5)
+        assert objects.asked == ["/api/v1/nodes", "/api/v1/nodes?watch"]
+
+
+@in_virtual_time
 async def test_the_cache_is_bounded() -> None:
     objects, made = busy(groups=1, each=1000)
     async with room(objects, "owner", objects=100) as look_up:
         await look_up(*events_of(made))
         cluster = look_up.enrichment.cluster("prod")
         assert cluster is not None and len(cluster._objects.cache) == 100
+        look_up.enrichment.use(Lookups(objects=200), [], {"out": frozenset({"owner"})})  # a reload
+        await look_up(*events_of(made))
+        assert len(cluster._objects.cache) == 200
 
 
 @in_virtual_time
