@@ -73,7 +73,7 @@ class Sinks:
             await self._journal.remove_reader(name)
         for name, runner in made.items():
             await runner.begin()
-            task = self._group.create_task(lasting(runner.run()), name=name)
+            task = self._group.create_task(lasting(runner.run), name=name)
             self._running[name] = _Running(config.sinks[name], config.state.max_age, runner, task)
             self._view.runners[name] = runner
         self._view.runners = {name: self._view.runners[name] for name in config.sinks}  # in the file's order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -108,7 +109,9 @@ class Sources:
         connected, self._connected = self._connected, []
         for source, client in connected:
             if source not in known:
-                task = self._group.create_task(lasting(self._read(source, client)), name=f"source {source.cluster}")
+                task = self._group.create_task(
+                    lasting(partial(self._read, source, client)), name=f"source {source.cluster}"
+                )
                 self._running.append(_Running(source, task))
         self._count()
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 __all__ = ["end", "lasting"]
 
@@ -16,7 +15,7 @@ async def end(*tasks: asyncio.Task[None]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def lasting(work: Coroutine[Any, Any, None]) -> None:
+async def lasting(work: Callable[[], Awaitable[None]]) -> None:
     """Do the work of a task, and make an error of a cancellation that nobody asked for.
 
     A CancelledError that comes out of something awaited ends the task as if it had been cancelled, and a TaskGroup
@@ -26,7 +25,7 @@ async def lasting(work: Coroutine[Any, Any, None]) -> None:
         RuntimeError: the work was cancelled from within.
     """
     try:
-        await work
+        await work()
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -11,7 +12,7 @@ from eventer.app.tasks import end, lasting
 
 async def test_a_task_that_is_ended_says_nothing() -> None:
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(lasting(asyncio.sleep(3600)))
+        task = group.create_task(lasting(partial(asyncio.sleep, 3600)))
         await asyncio.sleep(0)
         await end(task)
     assert task.cancelled()
@@ -25,7 +26,7 @@ async def test_a_cancellation_from_within_is_an_error() -> None:
 
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.TaskGroup() as group:
-            group.create_task(lasting(waits_for_what_was_given_up()), name="archive")
+            group.create_task(lasting(waits_for_what_was_given_up), name="archive")
     (error,) = caught.value.exceptions
     assert isinstance(error, RuntimeError)
     assert "archive was cancelled from within" in str(error)
@@ -36,4 +37,4 @@ async def test_work_that_fails_fails_as_it_did() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await lasting(fails())
+        await lasting(fails)
