@@ -21,7 +21,7 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from typing import Any, Final
 
 import httpx
@@ -29,10 +29,12 @@ import httpx
 from eventer.clock import Clock
 from eventer.errors import Blocked, Rejected, Retry, SinkError
 from sinks._answers import Answer, refusal
-from sinks._auth import AuthConfig, Credential, credential, reveal
+from sinks._auth import AuthConfig, Credential, credential
+from sinks._failures import causes, inside, untrusted
+from sinks._link import Links
 from sinks._peer import forbidden
 from sinks._proxy import ProxyConfig
-from sinks._tls import TlsConfig, context, stamp
+from sinks._tls import TlsConfig, context
 
 __all__ = ["Http", "check_address"]
 
@@ -45,16 +47,6 @@ ANSWER_LIMIT: Final = 64 << 10
 # logs headers at DEBUG.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-class _Link:
-    """A client, and what it was made from: files, and the password for the proxy, if any."""
-
-    def __init__(self, client: httpx.AsyncClient, files: tuple[object, ...], password: str) -> None:
-        self.client = client
-        self.made_from = (files, password)
-        self.users = 0
-        """Requests under way."""
 
 
 class Http:
@@ -94,9 +86,7 @@ class Http:
         self._answer_limit = answer_limit
         self._metadata = metadata
         self._extensions = {"trace": _looker(metadata)}
-        self._link: _Link | None = None
-        self._unusable: tuple[tuple[object, ...], str] | None = None
-        """What no client could be made from, when that was last tried."""
+        self._links = Links(self._tls, proxy, self._make, httpx.AsyncClient.aclose)
 
     async def open(self) -> None:
         """Get ready. Connects to nobody yet.
@@ -104,14 +94,11 @@ class Http:
         Raises:
             Blocked: a file of certificates or a secret for the proxy cannot be used.
         """
-        if self._link is None:
-            self._link = self._make(*self._material())
+        self._links.open()
 
     async def close(self) -> None:
         """Close the connections."""
-        link, self._link = self._link, None
-        if link is not None:
-            await link.client.aclose()
+        await self._links.close()
 
     async def request(
         self,
@@ -144,7 +131,7 @@ class Http:
         own = credential(self._auth) if self._auth else None
         if own:
             sent.append((own.name.encode(), own.value.encode()))
-        link = await self._take()
+        link = await self._links.take()
         outer = sys.exc_info()[1]
         try:
             async with (
@@ -155,13 +142,13 @@ class Http:
         except Exception as error:  # noqa: BLE001 - whatever the library raises must become an outcome
             failure = _failure(error, outer, place)
         else:
-            secrets = _echoes(target, sent, own, link.made_from[1])
+            secrets = _echoes(target, sent, own, link.password)
             answer = Answer(response.status_code, content, secrets, dict(response.headers))
             if response.is_success or response.status_code in expected:
                 return answer
             failure = refusal(answer, response.headers.get("retry-after", ""), self._clock.now(), place)
         finally:
-            await self._leave(link)
+            await self._links.leave(link)
         raise failure  # outside of the handler: the original holds the URL and the headers
 
     async def _read(self, response: httpx.Response) -> bytes:
@@ -175,47 +162,7 @@ class Http:
                 break
         return b"".join(pieces)
 
-    async def _take(self) -> _Link:
-        """Return the client to use, a new one where what it is made from has changed.
-
-        Raises:
-            Retry: it cannot be made from what is there now: for a moment, while files are replaced,
-                a certificate and its key do not belong together.
-            Blocked: that was so before.
-        """
-        assert self._link is not None, "request before open"
-        material = self._material()
-        if material != self._link.made_from:
-            try:
-                made = self._make(*material)
-            except Blocked as error:
-                if self._unusable == material:
-                    raise
-                self._unusable = material
-                raise Retry(str(error), reason=error.reason) from None
-            old, self._link = self._link, made
-            if not old.users:
-                await old.client.aclose()
-        link = self._link
-        link.users += 1
-        return link
-
-    async def _leave(self, link: _Link) -> None:
-        link.users -= 1
-        if not link.users and link is not self._link:
-            await link.client.aclose()
-
-    def _material(self) -> tuple[tuple[object, ...], str]:
-        """Return what changes when a client of another making is needed.
-
-        Raises:
-            Blocked: the password for the proxy cannot be read.
-        """
-        basic = self._proxy.basic if self._proxy else None
-        password = reveal(basic.password, "The password for the proxy") if basic else ""
-        return stamp(self._tls), password
-
-    def _make(self, files: tuple[object, ...], password: str) -> _Link:
+    def _make(self, password: str) -> httpx.AsyncClient:
         proxy = None
         if self._proxy:
             # The proxy is not the far side: it does not get our certificate.
@@ -223,7 +170,7 @@ class Http:
             trust = context(self._tls, httpx.create_ssl_context, known=False) if secure else None
             auth = (self._proxy.basic.username, password) if self._proxy.basic else None
             proxy = httpx.Proxy(self._proxy.url, auth=auth, ssl_context=trust)
-        client = httpx.AsyncClient(
+        return httpx.AsyncClient(
             verify=context(self._tls, httpx.create_ssl_context),
             proxy=proxy,
             trust_env=False,
@@ -241,7 +188,6 @@ class Http:
             # Not compressed: a few bytes of an answer could otherwise unfold to gigabytes.
             headers={"User-Agent": "eventer", "Accept-Encoding": "identity"},
         )
-        return _Link(client, files, password)
 
 
 _SECRET_HEADER: Final = re.compile(rb"auth|token|key|secret|signature|cookie|password", re.IGNORECASE)
@@ -286,7 +232,7 @@ def _parse(url: str, metadata: str = "") -> httpx.URL:
     if target.scheme not in ("http", "https") or not target.host:
         raise Blocked("The address is no URL; write https://host/path.", reason="address")
     if forbidden(target.host) and target.host != metadata:
-        raise _inside(target.host)
+        raise inside(target.host)
     return target
 
 
@@ -315,37 +261,16 @@ async def _stay(response: httpx.Response) -> None:
     response.headers.pop("location", None)
 
 
-def _inside(host: str) -> Blocked:
-    return Blocked(
-        f"The address leads to {host}: to link-local addresses and metadata services of clouds nothing is sent.",
-        reason="address",
-    )
-
-
-_UNKNOWN: Final = re.compile(
-    "ALERT_(?:CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|NO_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR)"
-)
-"""What OpenSSL calls the alerts by which a far side refuses our certificate, or misses it (RFC 8446, 6.2)."""
-
-
 def _failure(error: Exception, outer: BaseException | None, place: str) -> SinkError:
     """Turn what httpx raised into an outcome; see its tree in httpx/_exceptions.py."""
-    causes = list(_causes(error, outer))
-    for cause in causes:
+    found = list(causes(error, outer))
+    for cause in found:
         if isinstance(cause, _ForbiddenPeerError):
-            return _inside(str(cause))
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Blocked(
-                f"The certificate of {place} is not trusted: {cause.verify_message}. Name its issuer in tls.ca_file.",
-                reason="tls",
-            )
-        if isinstance(cause, ssl.SSLError) and _UNKNOWN.search(cause.reason or ""):
-            return Blocked(
-                f"{place} wants a certificate of ours that it trusts. Check tls.cert_file and tls.key_file.",
-                reason="tls",
-            )
+            return inside(str(cause))
+        if (wrong := untrusted(cause, place)) is not None:
+            return wrong
     for kinds, reason, words in _NETWORK:
-        if any(isinstance(cause, kinds) for cause in causes):
+        if any(isinstance(cause, kinds) for cause in found):
             return Retry(words.format(place=place), reason=reason)
     if isinstance(error, httpx.ProxyError):
         # Its text is the status line of the proxy's answer, of which only the number is ours to show.
@@ -372,23 +297,3 @@ _NETWORK: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, 
     (ConnectionRefusedError, "refused", "{place} refused the connection."),
     (ssl.SSLError, "tls", "No TLS connection to {place} could be made."),
 )
-
-
-def _causes(error: BaseException, outer: BaseException | None) -> Iterator[BaseException]:
-    """Walk an exception, what it came from, and the members of groups (one per address tried).
-
-    httpcore hides the cause of what it raises (`from None`), so the way leads over `__context__`,
-    up to what our caller was handling when it called (`outer`).
-    """
-    seen = {id(outer)}
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        item = waiting.pop()
-        if item is None or id(item) in seen:
-            continue
-        seen.add(id(item))
-        if not isinstance(item, ssl.SSLWantReadError):  # how every read over TLS begins; no failure
-            yield item
-        waiting += [item.__cause__, item.__context__]
-        if isinstance(item, BaseExceptionGroup):
-            waiting += item.exceptions

@@ -14,12 +14,10 @@ header gets into a message.
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import ssl
 import sys
 import zlib
-from collections.abc import Iterator
 from typing import Any, Final
 
 import aiohttp
@@ -31,10 +29,12 @@ from yarl import URL
 from eventer.errors import Blocked, Retry, SinkError
 from eventer.values import Secret
 from sinks._answers import Answer
-from sinks._auth import AuthConfig, BasicConfig, credential, reveal
+from sinks._auth import AuthConfig, BasicConfig, credential
+from sinks._failures import causes, inside, untrusted
+from sinks._link import Links
 from sinks._peer import forbidden
 from sinks._proxy import ProxyConfig
-from sinks._tls import TlsConfig, context, stamp
+from sinks._tls import TlsConfig, context
 
 __all__ = ["Wire"]
 
@@ -63,19 +63,6 @@ class _Resolver(aiohttp.ThreadedResolver):
             if forbidden(item["host"]):
                 raise _ForbiddenPeerError(item["host"])
         return found
-
-
-class _Link:
-    """A client, and what it was made from."""
-
-    def __init__(self, client: Any, made_from: tuple[object, ...], password: str) -> None:
-        self.client = client
-        self.service = WriteService(client.api_client)
-        self.made_from = made_from
-        self.password = password
-        """Password for the proxy, if any."""
-        self.users = 0
-        """Writes under way."""
 
 
 class Wire:
@@ -109,9 +96,7 @@ class Wire:
         self._tls = tls
         self._proxy = proxy
         self._connections = connections
-        self._link: _Link | None = None
-        self._unusable: tuple[object, ...] | None = None
-        """What no client could be made from, when that was last tried."""
+        self._links = Links(tls, proxy, self._make, InfluxDBClientAsync.close)
         scheme, _, rest = self._url.partition("://")
         self.place = f"{scheme}://{rest.partition('/')[0]}/…" + (" (through the proxy)" if proxy else "")
         """The address, as far as it may be shown."""
@@ -124,26 +109,13 @@ class Wire:
         Raises:
             Blocked: a file of certificates or a secret cannot be used.
         """
-        if self._link is None:
-            self._link = self._make(self._material())
+        self._links.open()
 
     async def close(self) -> None:
         """Close the connections."""
-        link, self._link = self._link, None
-        if link is not None:
-            await link.client.close()
+        await self._links.close()
 
-    def _material(self) -> tuple[object, ...]:
-        """Return what changes when a client of another making is needed.
-
-        Raises:
-            Blocked: the password for the proxy cannot be read.
-        """
-        basic = self._proxy.basic if self._proxy else None
-        return (reveal(basic.password, "The password for the proxy") if basic else "", *stamp(self._tls))
-
-    def _make(self, made_from: tuple[object, ...]) -> _Link:
-        password = str(made_from[0])
+    def _make(self, password: str) -> Any:
         secure = context(self._tls, ssl.create_default_context)
         way = URL(self._proxy.url) if self._proxy else None
         if way and self._proxy and self._proxy.basic:
@@ -171,37 +143,7 @@ class Wire:
             },
         )
         client.api_client.user_agent = "eventer"
-        return _Link(client, made_from, password)
-
-    async def _take(self) -> _Link:
-        """Return the client to use, a new one where what it is made from has changed.
-
-        Raises:
-            Retry: it cannot be made from what is there now: for a moment, while files are replaced, a certificate and
-                its key do not belong together.
-            Blocked: that was so before.
-        """
-        assert self._link is not None, "write before open"
-        material = self._material()
-        if material != self._link.made_from:
-            try:
-                made = self._make(material)
-            except Blocked as error:
-                if self._unusable == material:
-                    raise
-                self._unusable = material
-                raise Retry(str(error), reason=error.reason) from None
-            old, self._link = self._link, made
-            if not old.users:
-                await old.client.close()
-        link = self._link
-        link.users += 1
-        return link
-
-    async def _leave(self, link: _Link) -> None:
-        link.users -= 1
-        if not link.users and link is not self._link:
-            await link.client.close()
+        return client
 
     # -- writes ----------------------------------------------------------------------------------
 
@@ -219,12 +161,12 @@ class Wire:
         if gzip and body:
             options["content_encoding"] = "gzip"
             body = await asyncio.to_thread(zlib.compress, body, 1, GZIP)
-        link = await self._take()
+        link = await self._links.take()
         outer = sys.exc_info()[1]
         link.client.api_client.default_headers.update(header)
         try:
             async with asyncio.timeout(self._timeout):
-                response = await link.service.post_write_async(
+                response = await WriteService(link.client.api_client).post_write_async(
                     self._org, self._bucket, body, precision="ns", _preload_content=False, **options
                 )
                 try:
@@ -240,7 +182,7 @@ class Wire:
             )
             return Answer(response.status, content, hidden, headers)
         finally:
-            await self._leave(link)
+            await self._links.leave(link)
         raise failure  # outside of the handler: the original holds headers
 
     def _authorization(self) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -280,11 +222,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 # -- failures ------------------------------------------------------------------------------------
 
-_OURS: Final = re.compile(
-    "ALERT_(?:CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|NO_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR)"
-)
-"""What OpenSSL calls the alerts by which a far side refuses our certificate, or misses it (RFC 8446, 6.2)."""
-
 _NETWORK: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str], ...]] = (
     (TimeoutError, "timeout", "{place} gave no complete answer in time."),
     ((socket.gaierror, aiohttp.ClientConnectorDNSError), "dns", "The name in {place} cannot be resolved."),
@@ -305,48 +242,22 @@ def _failure(error: Exception, outer: BaseException | None, place: str) -> SinkE
 
     https://docs.aiohttp.org/en/stable/client_reference.html#client-exceptions
     """
-    causes = list(_causes(error, outer))
-    for cause in causes:
+    found = list(causes(error, outer))
+    for cause in found:
         if isinstance(cause, SinkError):
             return cause
         if isinstance(cause, _ForbiddenPeerError):
-            return Blocked(
-                f"The address leads to {cause}: to link-local addresses and metadata services of clouds nothing is "
-                "sent.",
-                reason="address",
-            )
-        if isinstance(cause, ssl.SSLCertVerificationError) and not isinstance(cause, aiohttp.ClientError):
-            return Blocked(
-                f"The certificate of {place} is not trusted: {cause.verify_message}. Name its issuer in tls.ca_file.",
-                reason="tls",
-            )
-        if isinstance(cause, ssl.SSLError) and _OURS.search(getattr(cause, "reason", None) or ""):
-            return Blocked(
-                f"{place} wants a certificate of ours that it trusts. Check tls.cert_file and tls.key_file.",
-                reason="tls",
-            )
+            return inside(str(cause))
+        # What aiohttp raises of certificates says less than what it came from.
+        if not isinstance(cause, aiohttp.ClientError) and (wrong := untrusted(cause, place)) is not None:
+            return wrong
         if isinstance(cause, aiohttp.ClientHttpProxyError):
             answered = f"The proxy on the way to {place} answered {cause.status}."
             if cause.status in {401, 403, 407}:
                 return Blocked(f"{answered} Check proxy.basic and what the proxy allows.", reason="proxy")
             return Retry(answered, reason="proxy")
     for kinds, reason, words in _NETWORK:
-        if any(isinstance(cause, kinds) for cause in causes):
+        if any(isinstance(cause, kinds) for cause in found):
             return Retry(words.format(place=place), reason=reason)
     # Undocumented: nothing may be lost by it, and its text may hold anything.
     return Retry(f"The request to {place} failed with {type(error).__name__}.", reason="unknown")
-
-
-def _causes(error: BaseException, outer: BaseException | None) -> Iterator[BaseException]:
-    """Walk an exception and what it came from, up to what our caller was handling when it called (`outer`)."""
-    seen = {id(outer)}
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        item = waiting.pop()
-        if item is None or id(item) in seen:
-            continue
-        seen.add(id(item))
-        yield item
-        waiting += [item.__cause__, item.__context__, getattr(item, "os_error", None)]
-        if isinstance(item, BaseExceptionGroup):
-            waiting += item.exceptions

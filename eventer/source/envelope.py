@@ -7,6 +7,7 @@ pure, so that everything the API can say is testable without a connection. One b
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _KNOWN: Final = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"})
 
 
-class Envelope:
+class Envelope(ABC):
     """Decodes what lines of a watch and pages of a list have in common, whatever objects are in them.
 
     Args:
@@ -78,6 +79,7 @@ class Envelope:
         self._line: msgspec.json.Decoder[Any] = msgspec.json.Decoder(line)
         self._item: msgspec.json.Decoder[Any] = msgspec.json.Decoder(item)
 
+    @abstractmethod
     def _take(self, arrivals: Arrivals, kind: str, body: Any, metadata: shapes.Metadata | None) -> bool:
         """Take one object; return False where it is none of those expected, and is kept as poison.
 
@@ -87,11 +89,10 @@ class Envelope:
             body: the object; None where only its metadata can be read.
             metadata: that of the object; None where not even that can be read.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _called(self, metadata: shapes.Metadata) -> str:
         """Return what the ledger calls an object; empty for one without uid."""
-        raise NotImplementedError
 
     def block(self, data: bytes) -> Block:
         """Decode whole lines of a watch. Raises nothing: what is wrong is in the result."""
