@@ -14,7 +14,7 @@ COPY eventer eventer
 COPY sinks sinks
 # Without pip in it: it is filled from outside.
 RUN python -m venv --without-pip "$TARGET"
-RUN python -m pip --python "$TARGET/bin/python" install --no-compile --no-cache-dir --constraint requirements.lock ".[ack,aws,influxdb,kafka]"
+RUN python -m pip --python "$TARGET/bin/python" install --no-compile --no-cache-dir --constraint requirements.lock ".[ack,apprise,aws,email,influxdb,kafka]"
 # The root is read-only later. By hash, because layers need not keep times to the second.
 RUN "$TARGET/bin/python" -m compileall -q --invalidation-mode unchecked-hash "$TARGET/lib"
 

@@ -22,8 +22,8 @@ $(READY): pyproject.toml $(wildcard requirements.lock)
 demo: $(READY) ## Show the whole path at work; needs no cluster
 	$(BIN)/python -m eventer demo $(ARGS)
 
-test: $(READY) ## Run the tests that need nothing but Python
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## Run the tests that need nothing but Python, on all cores
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(READY) ## Lint, format, types, layers, generated files
 	$(BIN)/ruff check
@@ -35,7 +35,7 @@ check: $(READY) ## Lint, format, types, layers, generated files
 generate: $(READY) ## Write the generated files
 	$(BIN)/python -m eventer.config.generate
 
-real: $(READY) ## Run the tests against real servers; builds those first (Go, Rust, Maven, Java 21; about 21 minutes once)
+real: $(READY) ## Run the tests against real servers; builds those first (Go, Rust, Maven, Java 21; about 22 minutes once)
 	$(PYTHON) tests/real/parts/build.py
 	$(BIN)/python -m pytest tests/real $(ARGS)
 

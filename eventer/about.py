@@ -11,7 +11,11 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["NOTHING", "About", "Enriched", "NamespaceFacts", "NodeFacts", "Owner", "PodFacts"]
+__all__ = ["MUTE", "NOTHING", "About", "Enriched", "NamespaceFacts", "NodeFacts", "Owner", "PodFacts"]
+
+
+MUTE: Final = "eventer.io/mute"
+"""The annotation that asks for silence; see `eventer.alerting.silences`."""
 
 
 class Enriched(StrEnum):
@@ -79,6 +83,9 @@ class About(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, gc=Fa
     node: NodeFacts = NodeFacts()
     log: str = ""
     """The last lines that the container wrote."""
+    mutes: list[str] = []
+    """What the annotation `eventer.io/mute` says, each behind the `Kind/name` of what has it: the object, what owns it,
+    its namespace."""
     unknown: list[str] = []
     """Of what was asked for, what is not known: `owner`, `namespace`, `node`, `pod`, `logs`."""
 

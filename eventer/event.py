@@ -49,12 +49,14 @@ class Outcome(StrEnum):
     """What became of one event at one reader: exactly one of these, counted once.
 
     The invariant `cursor - origin = sum of all outcomes` holds after every settle.
-    `PARKED` and `DEAD` also equal the rows of the letters table.
+    `PARKED` and `DEAD` also equal the rows of the letters table. A notification is counted in the same way at its
+    notifier, and only one of those may be `FOLDED`: another one stands for it.
     """
 
     UNMATCHED = "unmatched"
     COALESCED = "coalesced"
     DELIVERED = "delivered"
+    FOLDED = "folded"
     DUPLICATE = "duplicate"
     SUPPRESSED = "suppressed"
     EXPIRED = "expired"
@@ -226,6 +228,8 @@ class Arrivals(msgspec.Struct, kw_only=True):
     """True for the list with which a stream begins: what it shows was there before."""
     poison: list[bytes] = []
     """Raw lines or objects that are no event (no uid, not decodable); kept as dead letters, once each."""
+    called: dict[bytes, str] = {}
+    """What tells one of `poison` from others, where that can be read; else its bytes do, which a list has otherwise."""
     position: int | None = None
     """resourceVersion that the stream has reached with this block; None inside a list."""
     listed: bool = False
@@ -254,7 +258,7 @@ def problem_key(object_key: str, reason: str, field_path: str) -> str:
     return f"{object_key}/{reason}/{field_path[start + 1 :].rstrip('}')}"
 
 
-def own_record(now: datetime, reason: str, message: str, *, cluster: str = "") -> Event:
+def own_record(now: datetime, reason: str, message: str, *, cluster: str = "", name: str = "eventer") -> Event:
     """Make one of Eventer's own records, such as a gap. The journal gives it its keys.
 
     Args:
@@ -262,8 +266,9 @@ def own_record(now: datetime, reason: str, message: str, *, cluster: str = "") -
         reason: one word, beginning with what it is about (`GapDamaged`).
         message: a sentence for people.
         cluster: which cluster it is about; empty for all.
+        name: which part of Eventer it is about.
     """
-    object_key = f"{cluster}/Eventer//eventer"
+    object_key = f"{cluster}/Eventer//{name}"
     return Event(
         id="",
         time=now,
@@ -274,7 +279,7 @@ def own_record(now: datetime, reason: str, message: str, *, cluster: str = "") -
         message=message,
         kind="Eventer",
         namespace="",
-        name="eventer",
+        name=name,
         count=1,
         component="eventer",
         entity="",

@@ -16,6 +16,7 @@ The places. One that ends in a verb's past form comes after what it names, the o
   a disk that refuses
 - `journal.read`: each read of the file on the reader's thread (a look-up, a backlog, housekeeping)
 - `delivery.send`, `delivery.sent`, `delivery.settle`, `delivery.settled`: one send and its settling
+- `alerting.settle`, `alerting.settled`: what alerting decided for a notifier, and its way to the disk
 - `file.*`: steps of the file sink, see there
 """
 

@@ -40,6 +40,8 @@ HELD: Final = 1 << 20
 FLUSH_AFTER: Final = 1.0
 """Seconds that a position, or facts without events, may wait for company. A restart before that
 only reads and filters them again."""
+MANY: Final = 2_000
+"""Facts that wait for nothing: a list of nodes that are well brings tens of thousands in a second, and no event."""
 CONTACT_EVERY: Final = 60.0
 """Seconds between commits of a quiet stream's time of contact; bounds the error of a gap record."""
 
@@ -214,6 +216,7 @@ class Intake:
                 self._failed.set()
                 self._pending, self._pending_bytes = [], 0
                 self._reset()
+            del batch  # with all that a list has shown, it would be kept until something comes
             if not self._pending and self._dirty_since is None:
                 self._idle.set()
             self._room.set()
@@ -277,7 +280,7 @@ class Intake:
         if self._dirty_since is None:
             return
         due = self._clock.monotonic() - self._dirty_since >= FLUSH_AFTER
-        if lines or letters or urgent or due:
+        if lines or letters or urgent or due or len(changes) >= MANY:
             self._record = msgspec.structs.replace(self._record, contact=self._contact)
             await self._journal.append(self.key, self._record, lines, changes, letters)
             self._changes = {}
@@ -351,10 +354,11 @@ class Intake:
     ) -> list[bytes]:
         """Tell poison that is new from what a list or a watch from the same position brings again.
 
-        It has no uid by which the ledger could know it, so it goes by its bytes: as a line of a watch and
-        as an item of a list, which look different, the same thing is kept twice, and never more.
+        What the source cannot name goes by its bytes: as a line of a watch and as an item of a list, which look
+        different, the same thing is kept twice then, and never more.
         """
-        names = [f"poison/{blake2b(raw, digest_size=16).hexdigest()}" for raw in arrivals.poison]
+        called = arrivals.called
+        names = [f"poison/{called.get(raw) or blake2b(raw, digest_size=16).hexdigest()}" for raw in arrivals.poison]
         known = await self._journal.ledger.look_up(self.key, names)
         fresh: list[bytes] = []
         for name, raw in zip(names, arrivals.poison, strict=True):

@@ -210,6 +210,10 @@ class Rule(msgspec.Struct, frozen=True):
                 return False
         return True
 
+    def knows(self, event: Event) -> bool:
+        """Whether all was looked up that it asks for."""
+        return all(_looked_up(event, field) is not None for field in self.looked)
+
     def means(self, event: Event) -> bool:
         """Whether severity and family of an event are as the rule wants them."""
         if not self.meant:

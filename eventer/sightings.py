@@ -128,7 +128,8 @@ class Sightings:
             self._known[entity] = entry
 
     async def _look_up(self, sightings: Iterable[Sighting], changes: dict[str, Entry | None]) -> None:
-        asked = {each.entity for each in sightings} - self._known.keys() - changes.keys()
+        # One by one: the difference to the keys of a dict would go through all of them.
+        asked = {each.entity for each in sightings if each.entity not in self._known and each.entity not in changes}
         if asked:
             self._known |= await self._ledger.look_up(self._key, sorted(asked))
 

@@ -22,8 +22,19 @@ A sink MUST
     into a message;
  7. give up when cancelled, leaving nothing half-open after `close`.
 
+A *notifier* is a sink that is sent notifications, by `SinkConfig.notifies`: `Config` is a subclass of `NotifierConfig`.
+Each batch is one notification: `eventer.alerting.notification.decode(batch.lines[0])`. What must go at once and may
+not, because of `limit` or because the far side was away, comes as one that stands for several.
+
+A sink MAY have `bears`, an `eventer.allowance.Bears`: how many requests its far side bears now, where that is counted
+whoever sends, and a restart is no excuse. `SinkContext.allowances` has it, and `Allowance.take` comes before each
+request.
+
 A sink MAY have `async def probe(self) -> str`, which `eventer check --probe` calls in place of all else: it finds
 out whether events would be taken, sends none, and says in a sentence what it found, or raises as `send` does.
+
+A notifier that writes messages for people MAY have `def preview(self, note)`, for `eventer preview --sink`: it returns
+the `eventer.alerting.render.message.Message` that it makes of a notification, and the body of the request with it.
 """
 
 from __future__ import annotations
@@ -39,9 +50,13 @@ from typing import Annotated, ClassVar, Final, Literal, Protocol
 import msgspec
 from msgspec import Meta
 
+from eventer.allowance import Allowances
+from eventer.catalog import Catalog, shipped
 from eventer.clock import Clock
 from eventer.errors import ConfigError, Fault, SinkError
 from eventer.event import Event, decode_lines
+from eventer.group import LOOKED as LOOKED_FOR_GROUPS
+from eventer.group import GroupConfig
 from eventer.match import LOOKED, Rule
 from eventer.values import Duration, Rate, Repeats, Size
 
@@ -51,6 +66,8 @@ __all__ = [
     "BatchConfig",
     "ConcurrentSinkConfig",
     "Enrich",
+    "GroupConfig",
+    "NotifierConfig",
     "Sent",
     "Sink",
     "SinkConfig",
@@ -110,20 +127,46 @@ class SinkConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Most time for one send, answer included. After it the outcome is unknown, and the send is
     repeated."""
 
+    @property
+    def notifies(self) -> GroupConfig | None:
+        """How notifications are made for it of the events that match; None where it is sent the events."""
+        return None
+
+    @property
+    def keeps_open(self) -> bool:
+        """Whether what is told stays open at the far side until its end is told: a program reads it, not a person."""
+        return False
+
     def __post_init__(self) -> None:
-        """Refuse what would make every send fail."""
+        """Refuse what would make every send fail, and what says nothing where it stands."""
         if self.timeout <= 0:
             raise ValueError("timeout: a send needs some time; write for example 15s")
-        needed = [(index, field) for index, rule in enumerate(self.match) for field in rule.needs]
-        wanted = ", ".join(dict.fromkeys([*self.enrich, *(LOOKED[field] for _, field in needed)]))
+        if self.notifies is not None:
+            for option, default in (("batch", BatchConfig()), ("repeats", Repeats())):
+                if getattr(self, option) != default:
+                    raise ValueError(
+                        f"{option}: it is about events, and this sink is sent notifications; leave it out, `group` "
+                        "says how they are made"
+                    )
+        needed = [
+            (f"{path}.{field}", field, LOOKED[field])
+            for path, rule in [
+                *((f"match[{index}]", rule) for index, rule in enumerate(self.match)),
+                *(self.notifies.rules if self.notifies is not None else ()),
+            ]
+            for field in rule.needs
+        ]
+        if self.notifies is not None:
+            needed += [("group.by", field, LOOKED_FOR_GROUPS[found[0]]) for field, found in self.notifies.looked_up]
+        wanted = ", ".join(dict.fromkeys([*self.enrich, *(what for _, _, what in needed)]))
         faults = [
             Fault(
-                path=f"match[{index}].{field}",
+                path=path,
                 message=f"{field} is only known where it is looked up",
                 remedy=f"write enrich: [{wanted}] in the sink",
             )
-            for index, field in needed
-            if LOOKED[field] not in self.enrich
+            for path, field, what in needed
+            if what not in self.enrich
         ]
         if faults:
             raise ConfigError(faults)
@@ -135,6 +178,21 @@ class ConcurrentSinkConfig(SinkConfig, kw_only=True, forbid_unknown_fields=True)
     in_flight: Annotated[int, Meta(ge=1, le=32)] = 1
     """How many sends may be under way at once. Updates of one Event keep their order in any case;
     with more than 1, different Events may overtake each other."""
+
+
+class NotifierConfig(SinkConfig, kw_only=True, forbid_unknown_fields=True):
+    """Options of a sink that is sent notifications: of problems, grouped, once each."""
+
+    match: list[Rule] = []
+    """Which events may begin a problem that is told: those that any of the rules matches; without rules, those
+    whose severity is warning or critical (docs/catalog.md)."""
+    group: GroupConfig = msgspec.field(default_factory=GroupConfig)
+    """Which problems are told together, and when."""
+
+    @property
+    def notifies(self) -> GroupConfig:
+        """How notifications are made."""
+        return self.group
 
 
 class Batch:
@@ -203,6 +261,8 @@ class Sent(msgspec.Struct, kw_only=True, frozen=True):
     """Items that failed, by index in the batch."""
     note: str = ""
     """What a person should know though it went through, in a sentence; logged when it is another than before."""
+    defaulted: bool = False
+    """Whether a notification went out in the usual words because the user's own failed on it; counted."""
 
 
 class SinkContext(msgspec.Struct, kw_only=True, frozen=True):
@@ -211,6 +271,10 @@ class SinkContext(msgspec.Struct, kw_only=True, frozen=True):
     name: str
     """Its name in the configuration."""
     clock: Clock
+    catalog: Catalog = msgspec.field(default_factory=shipped)
+    """What reasons and conditions mean, for notifiers."""
+    allowances: Allowances | None = None
+    """What far sides bear that other sinks may send to as well; None where nobody else sends."""
 
 
 class Sink(Protocol):

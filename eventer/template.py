@@ -11,7 +11,8 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,14 +25,14 @@ from eventer.text import valid
 if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-__all__ = ["LIMIT", "Template", "as_header", "as_json"]
+__all__ = ["LIMIT", "Labels", "Template", "Words", "as_header", "as_json"]
 
 LIMIT: Final = 64 << 10
 """Bytes that one rendered text may have. The longest message is 16 KiB, which JSON escapes can
 make six times as long only where it holds nothing but control characters."""
 
 
-class _Labels(dict[str, str]):
+class Labels(dict[str, str]):
     """Has every label: which ones exist is the source's configuration, unknown to a template."""
 
     def __missing__(self, key: str) -> str:
@@ -43,31 +44,36 @@ _BARE: Final = Event(
     id="id", time=_NOON, cluster="cluster", origin=Origin.EVENT, type="Warning", reason="BackOff",
     message='Back-off restarting "web":\n\texit \\ 1', kind="Pod", namespace="default", name="web-0", entity="entity",
     count=1, version=1, object="cluster/Pod/default/web-0", problem="cluster/Pod/default/web-0/BackOff/web",
-    labels=_Labels(),
+    labels=Labels(),
     about=About(
-        pod=PodFacts(labels=_Labels(), annotations=_Labels()), namespace=NamespaceFacts(labels=_Labels()),
-        node=NodeFacts(labels=_Labels()),
+        pod=PodFacts(labels=Labels(), annotations=Labels()), namespace=NamespaceFacts(labels=Labels()),
+        node=NodeFacts(labels=Labels()),
     ),
 )  # fmt: skip
 _FULL: Final = msgspec.structs.replace(
     _BARE, count=2, delta=1, first=_NOON, component="kubelet", instance="node-1", node="node-1", action="Restart",
     uid="uid", api_version="v1", field_path="spec.containers{web}", event="default/web-0.1",
     about=About(
-        enriched="ok", pod=PodFacts(node="node-1", phase="Running", labels=_Labels(), annotations=_Labels()),
+        enriched="ok", pod=PodFacts(node="node-1", phase="Running", labels=Labels(), annotations=Labels()),
         owner=Owner(kind="Deployment", name="web", api_version="apps/v1", chain=["ReplicaSet/web-0", "Deployment/web"]),
-        namespace=NamespaceFacts(labels=_Labels()),
-        node=NodeFacts(name="node-1", labels=_Labels(), zone="a", pool="general"), log='panic: "out"\n\tof memory',
+        namespace=NamespaceFacts(labels=Labels()),
+        node=NodeFacts(name="node-1", labels=Labels(), zone="a", pool="general"), log='panic: "out"\n\tof memory',
     ),
 )  # fmt: skip
 # The message has what breaks a JSON text or a header into which it is put without a filter.
-_SAMPLES: Final = {"an event with every field": _FULL, "an event without its optional fields": _BARE}
+_SAMPLES: Final = {
+    "an event with every field": {"event": _FULL},
+    "an event without its optional fields": {"event": _BARE},
+}
 _GO: Final = re.compile(r"\{\{-?\s*(\.|range|if |with |toJson)")
 """How templates of other exporters begin, which are Go's (https://pkg.go.dev/text/template)."""
-_UNKNOWN: Final = re.compile(r"'eventer\.event\.Event object' has no attribute '(\w{1,60})'")
+_UNKNOWN: Final = re.compile(r"'eventer\.[\w.]+\.(\w+) object' has no attribute '(\w{1,60})'")
 _GUARD: Final = (
     "fields are named like `event.reason`; guard one that may be missing by `{% if event.node %}` or "
     "`| default('', true)`"
 )
+_SOURCE: Final = "<template>"
+"""What Jinja2 calls the file of a template that comes from none."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -101,12 +107,86 @@ def as_header(text: str) -> str:
     return text
 
 
-class Template:
-    """One compiled template. It sees the variable `event`, an `eventer.event.Event`.
+class Words:
+    """One compiled template.
 
-    Beside Jinja2's own filters there is `tojson`, which writes any value, also a whole event, as
-    JSON. None is rendered as nothing. When it is made, the template is tried on examples, where a
-    name that does not exist is a fault.
+    Beside Jinja2's own filters there is `tojson`, which writes any value as JSON. None is rendered as nothing. When
+    it is made, the template is tried on examples, where a name that does not exist is a fault.
+
+    Args:
+        text: the template.
+        examples: variables, by what they are an example of.
+        guard: what to do where the template fails on one of them, if nothing better is known.
+        types: types of records among the variables, by how one of them is called: `an event`.
+        go: expressions, for those who are used to another exporter's templates.
+        plain: what every text that is filled in goes through, so that it is no markup in the result.
+        check: what every result goes through: `as_json`, `as_header`.
+        limit: most bytes of one rendered text.
+
+    Raises:
+        ValueError: it cannot be compiled, or fails on an example; the message says what to do.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        examples: Mapping[str, Mapping[str, object]],
+        guard: str,
+        types: Mapping[str, type[msgspec.Struct]],
+        go: str,
+        *,
+        plain: Callable[[str], str] = str,
+        check: Callable[[str], str] = valid,
+        limit: int = LIMIT,
+    ) -> None:
+        self._check = check
+        self._limit = limit
+        self._types = types
+        try:
+            strict = _environment(strict=True, limit=limit, plain=plain).from_string(text)
+            self._template = _environment(strict=False, limit=limit, plain=plain).from_string(text)
+        except Exception as error:  # noqa: BLE001 - constant expressions run, and fail, while compiling
+            line = getattr(error, "lineno", None)
+            remedy = "correct it; what is to stand there literally goes between {% raw %} and {% endraw %}"
+            if _GO.search(text):
+                remedy = f"templates are Jinja2 here, not Go's: {go}"
+            where = f" (line {line})" if line else ""
+            raise ValueError(f"the template cannot be compiled{where}: {_words(error, types)}; {remedy}") from None
+        for what, example in examples.items():
+            try:
+                self._fill(strict, example)
+            except ValueError as error:
+                problem, _, remedy = str(error).partition("; ")
+                raise ValueError(f"the template fails on {what}: {problem}; {remedy or guard}") from None
+
+    def fill(self, variables: Mapping[str, object]) -> str:
+        """Fill in these variables. A name that does not exist renders as nothing.
+
+        Raises:
+            ValueError: the template failed on them, or the result is too long or is not what `check` wants.
+        """
+        return self._fill(self._template, variables)
+
+    def _fill(self, template: Any, variables: Mapping[str, object]) -> str:
+        pieces: list[str] = []
+        length = 0
+        try:
+            for piece in template.generate(variables):
+                length += len(piece)
+                if length > self._limit:
+                    break
+                pieces.append(piece)
+        except Exception as error:  # noqa: BLE001 - an expression can raise whatever Python can
+            said, _, remedy = _words(error, self._types).partition("; ")
+            raise ValueError("; ".join(filter(None, [f"{said}{_line(error)}", remedy]))) from None
+        text = valid("".join(pieces))
+        if length > self._limit or len(text.encode()) > self._limit:
+            raise ValueError(f"the result is longer than {self._limit} bytes")
+        return self._check(text)
+
+
+class Template(Words):
+    """One compiled template that sees the variable `event`, an `eventer.event.Event`.
 
     Args:
         text: the template.
@@ -118,24 +198,8 @@ class Template:
     """
 
     def __init__(self, text: str, *, check: Callable[[str], str] = valid, limit: int = LIMIT) -> None:
-        self._check = check
-        self._limit = limit
-        try:
-            strict = _environment(strict=True, limit=limit).from_string(text)
-            self._template = _environment(strict=False, limit=limit).from_string(text)
-        except Exception as error:  # noqa: BLE001 - constant expressions run, and fail, while compiling
-            line = getattr(error, "lineno", None)
-            remedy = "correct it; what is to stand there literally goes between {% raw %} and {% endraw %}"
-            if _GO.search(text):
-                remedy = "templates are Jinja2 here, not Go's: {{ event.message }}, {{ event.labels.team }}"
-            where = f" (line {line})" if line else ""
-            raise ValueError(f"the template cannot be compiled{where}: {_words(error)}; {remedy}") from None
-        for what, sample in _SAMPLES.items():
-            try:
-                self._render(strict, sample)
-            except ValueError as error:
-                problem, _, remedy = str(error).partition("; ")
-                raise ValueError(f"the template fails on {what}: {problem}; {remedy or _GUARD}") from None
+        go = "{{ event.message }}, {{ event.labels.team }}"
+        super().__init__(text, _SAMPLES, _GUARD, {"an event": Event}, go, check=check, limit=limit)
 
     def render(self, event: Event) -> str:
         """Fill in one event. A name that does not exist renders as nothing.
@@ -144,33 +208,25 @@ class Template:
             ValueError: the template failed on this event, or the result is too long or is not
                 what `check` wants.
         """
-        return self._render(self._template, event)
-
-    def _render(self, template: Any, event: Event) -> str:
-        pieces: list[str] = []
-        length = 0
-        try:
-            for piece in template.generate(event=event):
-                length += len(piece)
-                if length > self._limit:
-                    break
-                pieces.append(piece)
-        except Exception as error:  # noqa: BLE001 - an expression can raise whatever Python can
-            raise ValueError(_words(error)) from None
-        text = valid("".join(pieces))
-        if length > self._limit or len(text.encode()) > self._limit:
-            raise ValueError(f"the result is longer than {self._limit} bytes")
-        return self._check(text)
+        return self.fill({"event": event})
 
 
-def _words(error: Exception) -> str:
+def _line(error: Exception) -> str:
+    """Say where in a template of several lines an expression failed."""
+    lines = [number for frame, number in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == _SOURCE]
+    return f" (line {lines[-1]})" if lines and lines[-1] > 1 else ""
+
+
+def _words(error: Exception, types: Mapping[str, type[msgspec.Struct]]) -> str:
     """Say what Jinja2 or an expression raised, for somebody who knows neither its classes nor ours."""
     text = str(error).rstrip(".")
     unknown = _UNKNOWN.search(text)
-    if unknown:
-        close = difflib.get_close_matches(unknown[1], Event.__struct_fields__, n=1)
-        remedy = f"did you mean event.{close[0]}?" if close else f"there are {', '.join(Event.__struct_fields__)}"
-        return f"an event has no field {unknown[1]}; {remedy}"
+    for one, kind in types.items():
+        if unknown and unknown[1] == kind.__name__:
+            close = difflib.get_close_matches(unknown[2], kind.__struct_fields__, n=1)
+            name = one.split()[-1]
+            remedy = f"did you mean {name}.{close[0]}?" if close else f"there are {', '.join(kind.__struct_fields__)}"
+            return f"{one} has no field {unknown[2]}; {remedy}"
     if "no loader" in text:
         return "include, import and extends are not possible here; write everything into the template itself"
     if type(error).__name__ == "SecurityError" and "; " not in text:
@@ -179,7 +235,7 @@ def _words(error: Exception) -> str:
 
 
 @functools.cache
-def _environment(*, strict: bool, limit: int) -> ImmutableSandboxedEnvironment:
+def _environment(*, strict: bool, limit: int, plain: Callable[[str], str]) -> ImmutableSandboxedEnvironment:
     from jinja2 import ChainableUndefined, StrictUndefined, Undefined
     from jinja2.exceptions import SecurityError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -197,9 +253,13 @@ def _environment(*, strict: bool, limit: int) -> ImmutableSandboxedEnvironment:
             return super().call_binop(context, operator, left, right)
 
     def to_json(value: object) -> str:
-        return msgspec.json.encode(value, enc_hook=plain).decode()
+        return msgspec.json.encode(value, enc_hook=as_data).decode()
 
-    def plain(value: object) -> object:
+    def filled(value: object) -> object:
+        # `str(...)`: nothing that calls itself markup is taken for it. An unknown name raises here, or is nothing.
+        return "" if value is None else value if isinstance(value, int | float) else plain(str(value))
+
+    def as_data(value: object) -> object:
         if isinstance(value, Undefined) and not strict:
             return None
         if isinstance(value, Undefined):
@@ -209,7 +269,7 @@ def _environment(*, strict: bool, limit: int) -> ImmutableSandboxedEnvironment:
     environment = Environment(
         undefined=StrictUndefined if strict else ChainableUndefined,
         autoescape=False,  # results are JSON, headers and chat texts, never HTML
-        finalize=lambda value: "" if value is None else value,
+        finalize=filled,
     )
     environment.filters["tojson"] = to_json
     return environment

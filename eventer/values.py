@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
 import msgspec
 
-__all__ = ["Duration", "Rate", "Repeats", "Secret", "Size"]
+__all__ = ["Duration", "Rate", "Repeats", "Secret", "Size", "Time"]
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -27,6 +28,7 @@ _BYTES: Final = {
     "GiB": 1 << 30,
 }
 _LARGEST: Final = float(1 << 62)
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d(?:\.\d{1,6})?)?(Z|z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 class Duration(float):
@@ -46,6 +48,36 @@ class Duration(float):
         if seconds > _CENTURY:  # dates that far back do not exist
             raise ValueError(f"{text[:20]!r} is longer than a century; write for example 30s, 5m, 1h30m or 250ms")
         return cls(seconds)
+
+
+class Time(float):
+    """A moment, in seconds since 1970. Written as RFC 3339 has it, with its zone: `2026-12-01T06:00:00+01:00`.
+
+    A zone by name has hours that come twice or never where its clocks change; an offset has not.
+    """
+
+    EXPECTED: ClassVar[str] = "a time with its zone such as 2026-12-01T06:00:00+01:00"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a moment (https://www.rfc-editor.org/rfc/rfc3339#section-5.6); seconds may be left out.
+
+        Raises:
+            ValueError: the text is none; the message says how to write one.
+        """
+        match = _TIME.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text[:40]!r} is no time; write {cls.EXPECTED}")
+        day, minute, second, zone = match.groups()
+        if zone is None:
+            raise ValueError(f"{text!r} has no zone; write {day}T{minute}{second or ''}Z for UTC, or +01:00 for Z")
+        try:
+            return cls(datetime.fromisoformat(f"{day}T{minute}{second or ''}{zone.upper()}").timestamp())
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no time: {error}; write {cls.EXPECTED}") from None
+
+    def __str__(self) -> str:
+        return datetime.fromtimestamp(self, UTC).isoformat().replace("+00:00", "Z")
 
 
 class Size(int):

@@ -9,20 +9,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.text import redact
 
-__all__ = ["Answer", "refusal"]
+__all__ = ["KEPT", "Answer", "decoded", "refusal", "to_hide"]
 
 KEPT: Final = 1000
 """Characters of an answer that go into the exception, and with it to a dead letter."""
+SHORTEST: Final = 8
+"""Characters of a text that is hidden in answers; less is no secret, and would garble them."""
 LONGEST_WAIT: Final = 3600.0
 """Seconds that Retry-After is believed at most; more is a mistake or an attack."""
 
@@ -55,6 +57,20 @@ class Answer(msgspec.Struct, frozen=True):
         for secret in self.secrets:
             text = text.replace(secret, "<secret>")
         return redact(text)[:KEPT]
+
+
+def to_hide(texts: Iterable[str]) -> list[str]:
+    """Return the secrets of an `Answer`: those of these texts that are long enough, each once, the longest first."""
+    return sorted({text for text in texts if len(text) >= SHORTEST}, key=len, reverse=True)
+
+
+def decoded(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a body is; None if it is none."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def refusal(answer: Answer, retry_after: str, now: datetime, place: str) -> SinkError:

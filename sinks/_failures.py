@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from eventer.errors import Blocked
+from eventer.errors import Blocked, Retry
 
-__all__ = ["causes", "inside", "untrusted"]
+__all__ = ["CONNECT_TIMEOUT", "Network", "causes", "inside", "missing", "network", "untrusted"]
+
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds after which a connection has failed: three lost SYN packets on Linux."""
+Network = Sequence[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str]]
+"""Exceptions, a reason, and a sentence about `{place}`; the first that fits counts."""
 
 _OURS: Final = re.compile(
     "ALERT_(?:CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|NO_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR)"
@@ -63,3 +68,25 @@ def untrusted(cause: BaseException, place: str) -> Blocked | None:
             reason="tls",
         )
     return None
+
+
+def network(found: Sequence[BaseException], table: Network, place: str) -> Retry | None:
+    """Return what is said where there is no connection any more; None if it is nothing in the table.
+
+    Args:
+        found: what `causes` found.
+        table: of the library that was used.
+        place: the address, as far as it may be shown.
+    """
+    for kinds, reason, words in table:
+        if any(isinstance(cause, kinds) for cause in found):
+            return Retry(words.format(place=place), reason=reason)
+    return None
+
+
+def missing(kind: str, error: ImportError) -> Blocked:
+    """Return what is said where the extra of a kind of sink is not installed."""
+    return Blocked(
+        f"kind: {kind} needs a library that is not installed ({error.name}); run `pip install 'eventer[{kind}]'`.",
+        reason="library",
+    )

@@ -21,16 +21,16 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
 
 from eventer.clock import Clock
 from eventer.errors import Blocked, Rejected, Retry, SinkError
-from sinks._answers import Answer, refusal
+from sinks._answers import Answer, refusal, to_hide
 from sinks._auth import AuthConfig, Credential, credential
-from sinks._failures import causes, inside, untrusted
+from sinks._failures import CONNECT_TIMEOUT, Network, causes, inside, network, untrusted
 from sinks._link import Links
 from sinks._peer import forbidden
 from sinks._proxy import ProxyConfig
@@ -38,8 +38,6 @@ from sinks._tls import TlsConfig, context
 
 __all__ = ["Http", "check_address"]
 
-CONNECT_TIMEOUT: Final = 5.0
-"""Seconds for connection and TLS handshake; three lost SYN packets on Linux."""
 ANSWER_LIMIT: Final = 64 << 10
 """Bytes read of an answer. Enough for every robot's; a bulk API's sink asks for more."""
 
@@ -109,6 +107,7 @@ class Http:
         *,
         within: float | None = None,
         expected: Container[int] = (),
+        hidden: Sequence[str] = (),
     ) -> Answer:
         """Send one request and read its answer.
 
@@ -119,6 +118,7 @@ class Http:
             headers: beside those for authentication; values without control characters.
             within: seconds, where less than the time-out is left.
             expected: statuses other than 2xx that are answers to this caller too.
+            hidden: what of the body nobody may see, should the far side echo it.
 
         Raises:
             Retry, Rejected, Blocked: see the tables at the top of this module and of `sinks._answers`.
@@ -142,7 +142,7 @@ class Http:
         except Exception as error:  # noqa: BLE001 - whatever the library raises must become an outcome
             failure = _failure(error, outer, place)
         else:
-            secrets = _echoes(target, sent, own, link.password)
+            secrets = _echoes(target, sent, own, link.password, hidden)
             answer = Answer(response.status_code, content, secrets, dict(response.headers))
             if response.is_success or response.status_code in expected:
                 return answer
@@ -193,20 +193,25 @@ class Http:
 _SECRET_HEADER: Final = re.compile(rb"auth|token|key|secret|signature|cookie|password", re.IGNORECASE)
 
 
-def _echoes(target: httpx.URL, headers: list[tuple[bytes, bytes]], own: Credential | None, password: str) -> list[str]:
-    """List what a far side may echo and nobody may see: parts of the address, secret headers.
-
-    Short parts are left out: they are no secrets, and hiding them would garble every answer.
-    """
+def _echoes(
+    target: httpx.URL, headers: list[tuple[bytes, bytes]], own: Credential | None, password: str, hidden: Sequence[str]
+) -> list[str]:
+    """List what a far side may echo and nobody may see: parts of the address, secret headers."""
     found: list[str] = [str(target), target.path, *target.path.split("/"), target.password, password]
     found += target.params.values()
-    found += [value.decode() for name, value in headers if _SECRET_HEADER.search(name)]
+    secret = [value.decode() for name, value in headers if _SECRET_HEADER.search(name)]
+    found += [part for value in secret for part in (value, *value.split())]  # a token also without its scheme
     found += own.secrets if own else ()
-    return sorted({item for item in found if len(item) >= 8}, key=len, reverse=True)
+    found += hidden
+    return to_hide(found)
 
 
-def check_address(url: str) -> None:
+def check_address(url: str, option: str) -> None:
     """Check an address before anything is sent.
+
+    Args:
+        url: what was given.
+        option: by which it was given.
 
     Raises:
         ValueError: with the remedy; the address itself is not repeated.
@@ -216,7 +221,7 @@ def check_address(url: str) -> None:
     except Blocked as error:
         message, _, remedy = str(error).rstrip(".").partition("; ")
         message = message[0].lower() + message[1:]
-        raise ValueError(f"{message}; {remedy or 'write the address of the receiver itself'}") from None
+        raise ValueError(f"{option}: {message}; {remedy or 'write the address of the receiver itself'}") from None
 
 
 def _parse(url: str, metadata: str = "") -> httpx.URL:
@@ -269,9 +274,8 @@ def _failure(error: Exception, outer: BaseException | None, place: str) -> SinkE
             return inside(str(cause))
         if (wrong := untrusted(cause, place)) is not None:
             return wrong
-    for kinds, reason, words in _NETWORK:
-        if any(isinstance(cause, kinds) for cause in found):
-            return Retry(words.format(place=place), reason=reason)
+    if (broken := network(found, _NETWORK, place)) is not None:
+        return broken
     if isinstance(error, httpx.ProxyError):
         # Its text is the status line of the proxy's answer, of which only the number is ours to show.
         number = re.match(r"[1-5]\d\d\b", str(error))
@@ -291,7 +295,7 @@ def _failure(error: Exception, outer: BaseException | None, place: str) -> SinkE
     return Retry(f"The request to {place} failed with {type(error).__name__}.", reason="unknown")
 
 
-_NETWORK: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str], ...]] = (
+_NETWORK: Final[Network] = (
     ((TimeoutError, httpx.TimeoutException), "timeout", "{place} gave no complete answer in time."),
     (socket.gaierror, "dns", "The name in {place} cannot be resolved."),
     (ConnectionRefusedError, "refused", "{place} refused the connection."),

@@ -17,7 +17,6 @@ import asyncio
 import socket
 import ssl
 import sys
-import zlib
 from typing import Any, Final
 
 import aiohttp
@@ -28,9 +27,10 @@ from yarl import URL
 
 from eventer.errors import Blocked, Retry, SinkError
 from eventer.values import Secret
-from sinks._answers import Answer
+from sinks._answers import Answer, to_hide
 from sinks._auth import AuthConfig, BasicConfig, credential
-from sinks._failures import causes, inside, untrusted
+from sinks._failures import CONNECT_TIMEOUT, Network, causes, inside, network, untrusted
+from sinks._gzip import compressed
 from sinks._link import Links
 from sinks._peer import forbidden
 from sinks._proxy import ProxyConfig
@@ -38,14 +38,8 @@ from sinks._tls import TlsConfig, context
 
 __all__ = ["Wire"]
 
-CONNECT_TIMEOUT: Final = 5.0
-"""Seconds for one connection; three lost SYN packets on Linux."""
 ANSWER_LIMIT: Final = 256 << 10
 """Bytes read of an answer; v3 names up to 100 lines, and repeats each."""
-SHORTEST: Final = 8
-"""Characters of a text that is hidden in answers; less is no secret, and would garble them."""
-GZIP: Final = 31
-"""`wbits` of zlib for the format of gzip (https://docs.python.org/3/library/zlib.html#zlib.compressobj)."""
 
 
 class _ForbiddenPeerError(OSError):
@@ -160,7 +154,7 @@ class Wire:
         options: dict[str, Any] = {}
         if gzip and body:
             options["content_encoding"] = "gzip"
-            body = await asyncio.to_thread(zlib.compress, body, 1, GZIP)
+            body = await compressed(body)
         link = await self._links.take()
         outer = sys.exc_info()[1]
         link.client.api_client.default_headers.update(header)
@@ -177,10 +171,7 @@ class Wire:
             failure = _failure(error, outer, self.place)
         else:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            hidden = sorted(
-                {item for item in (*secrets, link.password) if len(item) >= SHORTEST}, key=len, reverse=True
-            )
-            return Answer(response.status, content, hidden, headers)
+            return Answer(response.status, content, to_hide([*secrets, link.password]), headers)
         finally:
             await self._links.leave(link)
         raise failure  # outside of the handler: the original holds headers
@@ -222,7 +213,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 # -- failures ------------------------------------------------------------------------------------
 
-_NETWORK: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str], ...]] = (
+_NETWORK: Final[Network] = (
     (TimeoutError, "timeout", "{place} gave no complete answer in time."),
     ((socket.gaierror, aiohttp.ClientConnectorDNSError), "dns", "The name in {place} cannot be resolved."),
     (ConnectionRefusedError, "refused", "{place} refused the connection."),
@@ -256,8 +247,7 @@ def _failure(error: Exception, outer: BaseException | None, place: str) -> SinkE
             if cause.status in {401, 403, 407}:
                 return Blocked(f"{answered} Check proxy.basic and what the proxy allows.", reason="proxy")
             return Retry(answered, reason="proxy")
-    for kinds, reason, words in _NETWORK:
-        if any(isinstance(cause, kinds) for cause in found):
-            return Retry(words.format(place=place), reason=reason)
+    if (broken := network(found, _NETWORK, place)) is not None:
+        return broken
     # Undocumented: nothing may be lost by it, and its text may hold anything.
     return Retry(f"The request to {place} failed with {type(error).__name__}.", reason="unknown")

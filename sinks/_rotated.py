@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from eventer.failpoint import hit
+from sinks._gzip import GZIP
 
 __all__ = ["Rotated", "sync_directory"]
 
@@ -27,8 +28,6 @@ BLOCK: Final = 1 << 20
 """Bytes compressed at once; between two blocks the thread looks whether to stop."""
 LEVEL: Final = 6
 """zlib's own choice; events shrink to about a tenth, at some 50 MB/s."""
-GZIP: Final = 31
-"""`wbits` of zlib for the format of gzip (https://docs.python.org/3/library/zlib.html#zlib.compressobj)."""
 
 
 class Rotated:

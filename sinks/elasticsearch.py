@@ -7,8 +7,6 @@ modules beside this one: documents, answers, template, auth.
 
 from __future__ import annotations
 
-import asyncio
-import zlib
 from collections.abc import Container, Sequence
 from typing import Annotated, Final, Literal
 
@@ -24,6 +22,7 @@ from sinks._elasticsearch_answers import FILTER, judged, of_whole
 from sinks._elasticsearch_auth import SearchAuthConfig, Signer, plain
 from sinks._elasticsearch_documents import Documents, check_index
 from sinks._elasticsearch_template import Server, outdated, template, template_name
+from sinks._gzip import compressed
 from sinks._http import Http, check_address
 from sinks._proxy import ProxyConfig
 from sinks._tls import TlsConfig
@@ -32,8 +31,6 @@ __all__ = ["Config", "Sink"]
 
 ANSWER_LIMIT: Final = 16 << 20
 """Bytes read of an answer: 10,000 items that all failed, with 1.6 KiB of reason each."""
-GZIP: Final = 31
-"""`wbits` of zlib for the format of gzip (https://docs.python.org/3/library/zlib.html#zlib.compressobj)."""
 OLDEST: Final = (7, 0)
 """Older ones want the type of each document."""
 UNSENT: Final = frozenset({"refused", "dns", "tls", "address"})
@@ -92,10 +89,7 @@ class Config(ConcurrentSinkConfig, kw_only=True):
         if "@" in self.url:
             raise ValueError("url: user name and password do not belong into the address; write them under auth")
         for node in nodes:
-            try:
-                check_address(node)
-            except ValueError as error:
-                raise ValueError(f"url: {error}") from None
+            check_address(node, "url")
         try:
             check_index(self.index, self.mode)
         except ValueError as error:
@@ -313,7 +307,7 @@ class Sink:
             headers["Content-Type"] = "application/x-ndjson" if path == self._path else "application/json"
         if config.gzip and body:
             headers["Content-Encoding"] = "gzip"
-            body = await asyncio.to_thread(zlib.compress, body, 1, GZIP)
+            body = await compressed(body)
         nodes = _nodes(config.url)
         for left in reversed(range(len(nodes))):
             at = self._node

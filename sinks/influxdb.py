@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from eventer.errors import Blocked, SinkError
+from eventer.errors import SinkError
 from eventer.layout import Column
 from eventer.sink import Batch, ConcurrentSinkConfig, Sent, SinkContext
 from eventer.values import Secret
 from sinks._answers import Answer
 from sinks._auth import BasicConfig
+from sinks._failures import missing
 from sinks._influxdb_answers import judged
 from sinks._influxdb_lines import MORE, LayoutName, Lines, check_names, default_tags, escaped
 from sinks._peer import forbidden
@@ -132,11 +133,7 @@ class Sink:
             try:
                 from sinks._influxdb_client import Wire
             except ImportError as error:
-                raise Blocked(
-                    f"kind: influxdb needs a library that is not installed ({error.name}); run `pip install "
-                    "'eventer[influxdb]'`.",
-                    reason="library",
-                ) from None
+                raise missing("influxdb", error) from None
             auth = config.auth
             self._wire = Wire(
                 config.url,

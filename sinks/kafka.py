@@ -21,6 +21,7 @@ from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.layout import Column
 from eventer.sink import Batch, Sent, SinkConfig, SinkContext
 from eventer.values import Size
+from sinks._failures import missing
 from sinks._kafka_options import SaslConfig, TopicName
 from sinks._tls import TlsConfig
 
@@ -123,11 +124,7 @@ class Sink:
                 if config.compression in {"snappy", "lz4", "zstd"}:  # aiokafka looks for it only when a batch is made
                     importlib.import_module("cramjam")
             except ImportError as error:
-                raise Blocked(
-                    f"kind: kafka needs a library that is not installed ({error.name}); run `pip install "
-                    "'eventer[kafka]'`.",
-                    reason="library",
-                ) from None
+                raise missing("kafka", error) from None
             self._form = Form(self._topic, config.key, config.layout, config.fields, cloudevents=config.cloudevents)
             self._wire = Wire(
                 config.brokers,

@@ -21,7 +21,7 @@ from msgspec import Meta
 from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.layout import Column
 from eventer.sink import Batch, BatchConfig, ConcurrentSinkConfig, Sent, SinkContext
-from sinks._answers import Answer
+from sinks._answers import Answer, to_hide
 from sinks._http import Http, check_address
 from sinks._proxy import ProxyConfig
 from sinks._sls_answers import ANSWERS, REQUEST_ID, failure, server_time
@@ -43,8 +43,6 @@ MOST_BYTES: Final = 3 << 20
 take no more."""
 SKEW: Final = 60.0
 """Seconds that two readings of the service's clock may differ: less is the time that an answer takes."""
-SHORTEST: Final = 8
-"""Characters of a text that is hidden in answers; less is no secret, and would garble them."""
 
 _PROJECT: Final = re.compile("[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _LOGSTORE: Final = re.compile("[A-Za-z0-9_-]{2,63}")
@@ -102,10 +100,7 @@ class Config(ConcurrentSinkConfig, kw_only=True):
             if not form.fullmatch(name):
                 raise ValueError(f"{option}: {name[:60]!r} can be no name of a {option}; write {words}")
         if self.endpoint is not None:
-            try:
-                check_address(self.endpoint)
-            except ValueError as error:
-                raise ValueError(f"endpoint: {error}") from None
+            check_address(self.endpoint, "endpoint")
             parts = urlsplit(self.endpoint)
             if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
                 raise ValueError("endpoint: write nothing behind the host, and no user name; for example https://host")
@@ -274,9 +269,9 @@ def _hiding(answer: Answer, url: str, key: Credentials, authorization: str) -> A
 
     Names in the address are no secrets here, and it helps to read which Logstore is not there.
     """
-    ours = {text for text in (key.secret, key.token, authorization.rpartition("=")[2]) if len(text) >= SHORTEST}
-    ours |= {text for text in answer.secrets if text not in url}
-    return msgspec.structs.replace(answer, secrets=sorted(ours, key=len, reverse=True))
+    ours = [key.secret, key.token, authorization.rpartition("=")[2]]
+    ours += [text for text in answer.secrets if text not in url]
+    return msgspec.structs.replace(answer, secrets=to_hide(ours))
 
 
 def _without(host: str) -> str:

@@ -1,4 +1,4 @@
-"""`kind: webhook`: events as JSON, as CloudEvents, or as a template makes them, to any HTTP endpoint.
+"""`kind: webhook`: events as JSON, as CloudEvents, or as a template makes them, to any HTTP endpoint; or notifications.
 
 Success is a 2xx answer and, where the endpoint hides errors behind one, a field of its body.
 Without a template, events go out as the journal holds them and are never decoded as a whole.
@@ -16,7 +16,7 @@ import msgspec
 
 from eventer.errors import Rejected, Retry, SinkError
 from eventer.event import Event
-from eventer.sink import Batch, ConcurrentSinkConfig, Sent, SinkContext
+from eventer.sink import Batch, ConcurrentSinkConfig, GroupConfig, Sent, SinkContext
 from eventer.template import Template, as_header, as_json
 from eventer.values import Secret
 from sinks import _cloudevents as cloudevents
@@ -67,6 +67,9 @@ class Config(ConcurrentSinkConfig, kw_only=True):
     `cloudevents-binary`, a request for each event, its attributes in headers and the event as the
     body; `cloudevents-structured`, a request for each event, attributes and event in the body;
     `cloudevents-batch`, one request for many."""
+    group: GroupConfig | None = None
+    """With it, notifications are sent in place of events: of problems, grouped, once each. Each request holds one,
+    as JSON. Without `match`, it is told of events whose severity is warning or critical."""
     template: str | None = None
     """Jinja2 template that writes one event (the variable `event`) in place of its JSON. It must
     give JSON, unless the format is `single` and `headers` name another Content-Type. In CloudEvents
@@ -85,6 +88,16 @@ class Config(ConcurrentSinkConfig, kw_only=True):
     proxy: ProxyConfig | None = None
     """HTTP proxy to go through. Variables such as HTTPS_PROXY are not looked at."""
 
+    @property
+    def notifies(self) -> GroupConfig | None:
+        """How notifications are made; None where it is sent events."""
+        return self.group
+
+    @property
+    def keeps_open(self) -> bool:
+        """A program reads what it is sent."""
+        return True
+
     def __post_init__(self) -> None:
         """Check what goes together, and try the templates.
 
@@ -98,10 +111,7 @@ class Config(ConcurrentSinkConfig, kw_only=True):
                     "url: an address takes no template, so that no event can choose where it is sent to; put the "
                     "field into a header or into the body"
                 )
-            try:
-                check_address(self.url.reveal())
-            except ValueError as error:
-                raise ValueError(f"url: {error}") from None
+            check_address(self.url.reveal(), "url")
         ours = {"idempotency-key"} | ({"content-type"} if self.format.startswith("cloudevents") else set())
         ours |= {"webhook-id", "webhook-timestamp", "webhook-signature"} if self.sign else set()
         if self.auth and self.auth.name.lower() in ours:
@@ -118,7 +128,23 @@ class Config(ConcurrentSinkConfig, kw_only=True):
                 raise ValueError(f"headers: {name} is set by the sink, or named twice; leave it out")
             if self.auth and name.lower() == self.auth.name.lower():
                 raise ValueError(f"headers: {name} and auth contradict each other; leave one of them out")
-        self.compile()
+        _, templates = self.compile()
+        if self.group is not None:
+            self._check_notifications(templates)
+
+    def _check_notifications(self, templates: Mapping[str, Template]) -> None:
+        """Refuse what only events have.
+
+        Raises:
+            ValueError: with the remedy.
+        """
+        if self.format.startswith("cloudevents"):
+            raise ValueError("format: a CloudEvent is one event, and `group` sends notifications; write format: single")
+        if self.in_flight > 1:
+            raise ValueError("in_flight: notifications go one after the other; leave it out")
+        for name in ("template", *(f"headers: {name}" for name in templates)):
+            if name != "template" or self.template is not None:
+                raise ValueError(f"{name}: a template writes events, and `group` sends notifications; leave it out")
 
     def compile(self) -> tuple[Template | None, dict[str, Template]]:
         """Compile the templates of the body and of the headers.
@@ -203,6 +229,8 @@ class Sink:
             Retry, Rejected, Blocked: see `sinks._http`; also Retry where the answer does not say
                 what `success` wants.
         """
+        if self._config.group is not None:
+            return await self._send_notification(batch.lines[0])
         try:
             heads = [self._decode(line) for line in batch.lines]
             events = batch.events if self._body or self._templates else None
@@ -225,6 +253,12 @@ class Sink:
             body = b"\n".join(bodies) + b"\n" if lines else b"[" + b",".join(bodies) + b"]"
             await self._request(body, self._headers, [head.id for head in heads])
         return Sent(failed=failed)
+
+    async def _send_notification(self, line: bytes) -> Sent:
+        body = {"ndjson": line + b"\n", "array": b"[" + line + b"]"}.get(self._config.format, line)
+        # Its number begins anew with a new journal, so that only the whole of it is a name.
+        await self._request(body, self._headers, [line.decode()])
+        return Sent()
 
     async def _send_each(self, batch: Batch, heads: list[Any], events: Sequence[Event] | None) -> Sent:
         """Send the events one by one, up to the first that must wait: nothing overtakes it."""

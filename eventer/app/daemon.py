@@ -13,14 +13,16 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from eventer.alerting.silencing import Silencing
 from eventer.app import place
+from eventer.app.alarms import Alarms
 from eventer.app.reload import ConfigFile, Reload
 from eventer.app.sinks import Sinks
 from eventer.app.sources import Sources
 from eventer.app.tasks import end
 from eventer.clock import Backoff, Clock
 from eventer.config.types import Config
-from eventer.control import letters, replay, trace
+from eventer.control import letters, replay, silences, trace
 from eventer.control.routes import routes
 from eventer.control.server import serve
 from eventer.control.socket import listen
@@ -65,6 +67,7 @@ class Daemon:
         self._started = clock.now().timestamp()
         self._sinks: Sinks
         self._sources: Sources
+        self._silencing: Silencing
         self.reload = Reload(file, config, self._follow, clock)
 
     def stop(self) -> None:
@@ -101,6 +104,7 @@ class Daemon:
             if journal.quarantined is not None:
                 self._quarantines += 1
             place.tell(state, directory)
+            self._silencing = Silencing(journal, clock)
             mirroring: list[asyncio.Task[None]] = []
             view = View(
                 journal=journal,
@@ -122,11 +126,12 @@ class Daemon:
                     damage = group.create_task(_on_damage(journal), name="damage")
                     enrichment = Enrichment(clock)
                     view.forbidden = enrichment.forbidden
-                    self._sinks = Sinks(journal, view, clock, group, enrichment)
+                    self._sinks = Sinks(journal, view, clock, group, enrichment, self._silencing.silences)
                     self._sources = Sources(journal, view, clock, group, directory, enrichment)
                     if mirror is not None and not await place.resume(mirror, config, directory, self._stop):
                         await end(house, damage)
                         return
+                    self._silencing.use(config)
                     await self._sinks.follow(config)
                     await _tell_of_damage(journal, directory, clock)
                     if mirror is not None:
@@ -137,18 +142,19 @@ class Daemon:
                     if self._ready is not None:
                         self._ready(view, host, port)
                     reload = group.create_task(self.reload.run(), name="reload")
+                    alarms = group.create_task(Alarms(journal, view, clock).run(), name="alarms")
                     await self._stop.wait()
                     view.stopping = True
                     log.info("stopping")
                     deadline = asyncio.get_running_loop().time() + GRACE
-                    await end(reload)
+                    await end(reload, alarms)
                     await self._sources.stop()
                     await self._sinks.stop(deadline - asyncio.get_running_loop().time())
                     await end(*mirroring)
                     if mirror is not None:
                         await mirror.finish()
                     await end(house, damage)
-                pending = {name: journal.head - reader.cursor for name, reader in journal.readers.items()}
+                pending = {name: runner.pending for name, runner in view.runners.items()}
                 log.info("stopped", pending=pending)
             finally:
                 await journal.close()
@@ -163,6 +169,7 @@ class Daemon:
             *routes(view),
             *letters.routes(view),
             *replay.routes(view, self._config),
+            *silences.routes(self._silencing),
             *trace.routes(view),
         ]
 
@@ -170,6 +177,7 @@ class Daemon:
         """Bring what runs in line with a configuration; see `Sinks.follow` and `Sources.connect` for what it raises."""
         await self._sources.connect(config)
         await self._sinks.follow(config)
+        self._silencing.use(config)
         await self._sources.follow(config)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 
+from eventer.alerting.state import State as Remembered
 from eventer.app.reading import NODES, key_of
 from eventer.config.types import Config, State
 from eventer.control.view import View
@@ -88,7 +91,8 @@ async def resume(mirror: Mirror, config: Config, directory: Path, stop: asyncio.
         or (None if source.kubernetes.namespace_selector is None else "*",)
     ]
     scopes += [(source.cluster, NODES) for source in config.sources if source.kubernetes.reads_nodes]
-    resuming = asyncio.ensure_future(mirror.resume(sinks, scopes))
+    notifiers = {name for name, sink in config.sinks.items() if sink.notifies is not None}
+    resuming = asyncio.ensure_future(mirror.resume(sinks, scopes, notifiers, _readable))
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait([resuming, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -100,3 +104,12 @@ async def resume(mirror: Mirror, config: Config, directory: Path, stop: asyncio.
     finally:
         resuming.cancel()
         stopping.cancel()
+
+
+def _readable(state: bytes) -> bool:
+    """Whether alerting understands what it is said to have remembered."""
+    try:
+        msgspec.json.decode(zlib.decompress(state), type=Remembered)
+    except (zlib.error, ValueError, RecursionError):
+        return False
+    return True

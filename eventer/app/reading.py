@@ -33,7 +33,7 @@ __all__ = ["NODES", "Reading", "key_of", "streams_of"]
 
 NODES: Final = "nodes"
 """The scope of the stream of Nodes."""
-NODES_PAUSE: Final = 0.2
+NODES_PAUSE: Final = 0.5
 """Seconds. Heartbeats of thousands of nodes come one by one; who writes a condition has looked for seconds."""
 NODES_PAGE: Final = 50
 """Nodes of one page of a list. One is ten to twenty times as large as an Event, and a page is in memory as a whole."""

@@ -136,6 +136,8 @@ def _changed_reason(entry: Reason, change: ReasonChange, name: str) -> Reason:
     given: dict[str, Any] = {"names": (name,), **_given(change)}
     if change.opposite is not None:
         given["opposite"] = tuple(change.opposite)
+    if change.patience is not None:
+        given["patience"] = int(change.patience)
     return msgspec.structs.replace(entry, **given)
 
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from eventer.catalog.types import Severity
+from eventer.values import Duration
 
 __all__ = ["CatalogChanges", "ConditionChange", "ReasonChange"]
 
@@ -33,6 +34,9 @@ class ReasonChange(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     """Address of a page that helps."""
     opposite: Annotated[list[str] | None, Meta(examples=["[PaymentRestored]"])] = None
     """Reasons which say of the same object that it is over."""
+    patience: Annotated[Duration | None, Meta(examples=["5m"])] = None
+    """For how long it belongs to normal operation, so that people are told only when it lasts longer; `0s` to have
+    it told at once."""
 
 
 class ConditionChange(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

@@ -57,6 +57,9 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Pieces of a message, one of which must be in it."""
     opposite: tuple[str, ...] = ()
     """Reasons that say of the same object that it is over."""
+    patience: Annotated[int, Meta(ge=0, le=3600)] = 0
+    """Seconds for which it belongs to normal operation, such as a probe that fails while a pod starts: people are
+    told when it lasts longer."""
     command: str = ""
     """What to look at first: a command that changes nothing, with names of `PLACEHOLDERS` in braces."""
     runbook: str = ""

@@ -148,5 +148,5 @@ def _sink(status: Status, sink: SinkReport) -> Iterator[Matter]:
         yield Matter(
             WARN,
             f"Sink {sink.name} has {plural(sink.dead, 'dead letter')}: events that it can never take as they are.",
-            f"eventer dead-letters list --sink {sink.name} shows them with the reason; then retry or drop them.",
+            f"eventer dead-letters list --sink {sink.letters} shows them with the reason; then retry or drop them.",
         )

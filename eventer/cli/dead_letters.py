@@ -134,7 +134,7 @@ def _selection(args: argparse.Namespace) -> _Selection:
 
 
 def _event(letter: DeadLetter) -> Event | None:
-    if letter.of_intake or letter.damaged:
+    if letter.of_intake or letter.of_notifier or letter.damaged:
         return None
     return decode_lines([bytes(letter.event)])[0]
 
@@ -240,6 +240,10 @@ def _row(letter: DeadLetter) -> list[str]:
     if event is not None:
         about = "/".join(part for part in (event.namespace, event.name) if part)
         what, text = f"{event.reason} {event.kind} {about}", event.message
+    elif letter.of_notifier and not letter.damaged:
+        note = msgspec.json.decode(letter.event)
+        reasons = ", ".join(note.get("reasons", {}))
+        what, text = "notification", f"{note.get('why', '')}: {note.get('events', 0)} events, {reasons}".rstrip(", ")
     else:
         what, text = ("damaged on the disk", "") if letter.damaged else ("no event", letter.line or "")
     cells = (what, text, letter.answer)
@@ -265,7 +269,8 @@ def _show(office: _Office, wanted: _Selection, args: argparse.Namespace) -> int:
 def _whole(letter: DeadLetter) -> Iterable[str]:
     paint = painter(colour=wants_colour(sys.stdout))
     event = _event(letter)
-    title = headline(event) if event else "damaged on the disk" if letter.damaged else "a line that is no event"
+    other = "a notification" if letter.of_notifier else "a line that is no event"
+    title = headline(event) if event else "damaged on the disk" if letter.damaged else other
     yield paint(BOLD, f"{escape(letter.name)}  {title}")
     tried = f", sent {plural(letter.attempts, 'time')}" if not letter.of_intake else ""
     where = f", for {escape(letter.destination)}" if letter.destination else ""

@@ -9,7 +9,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,8 @@ from eventer.cli.colour import BOLD, DIM, GREEN, RED, YELLOW, Paint, painter, wa
 from eventer.cli.daemon import DaemonError, add_state_options
 from eventer.cli.feed import from_files
 from eventer.cli.reasons import Place, as_json, headline, reason, rule_line
+from eventer.cli.told import Told, told
+from eventer.cli.told import lines as told_lines
 from eventer.cli.traced import became, traced
 from eventer.config.load import Examined, examine
 from eventer.config.reach import ORIGINS
@@ -37,7 +40,7 @@ __all__ = ["add_parser", "main", "render"]
 
 _TEXT: Final = """\
 Says what an event means, by the catalog, and where it goes: what each rule of the filter and of each
-sink's match says of it, and why.
+sink's match says of it, and why; and for sinks that notify, what each stage of alerting makes of it.
 FILE holds events as JSON: Kubernetes Events as kubectl prints them (also lists of them), or Eventer's
 own, one a line. With --uid the running daemon is asked for what it holds of an Event, and what became of
 that at each sink. Nothing is sent, and no cluster is asked.
@@ -103,14 +106,17 @@ def main(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    routes = [(event, route(config.filter, config.sinks, event), where) for event, where in found]
     catalog = Catalog(config.catalog)
+    routes = [(event, route(config.filter, config.sinks, event, catalog), where) for event, where in found]
+    now = datetime.now(UTC)
+    told_of = [_told(event, way, config, catalog, now) for event, way, _ in routes]
     if args.output == "json":
         events = [
             as_json(event, way, examined.line, catalog)
             | {"meaning": meant.as_json(event, catalog, language(os.environ))}
+            | ({"told": msgspec.to_builtins(said)} if said else {})
             | ({} if where is None else {"sinks_now": where.sinks})
-            for event, way, where in routes
+            for (event, way, where), said in zip(routes, told_of, strict=True)
         ]
         answer = {"file": str(args.config), "events": events}
         print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
@@ -122,18 +128,31 @@ def main(args: argparse.Namespace) -> int:
                     paint(BOLD, headline(event)),
                     *meant.lines(event, catalog, language(os.environ), paint),
                     "",
-                    render(way, examined, paint),
+                    render(way, examined, paint, said),
                     *([] if where is None else became(where, way, paint)),
                 ]
             )
-            for event, way, where in routes
+            for (event, way, where), said in zip(routes, told_of, strict=True)
         ]
         print("\n\n".join(texts))
     return 0
 
 
-def render(way: Route, examined: Examined, paint: Paint) -> str:
-    """Write for people which way an event takes, and why."""
+def _told(event: Event, way: Route, config: Config, catalog: Catalog, now: datetime) -> dict[str, Told]:
+    """Return what the notifiers among the sinks that get an event would tell of it."""
+    groups = {name: config.sinks[name].notifies for name in way.sinks}
+    return {name: told(event, group, config, catalog, now) for name, group in groups.items() if group is not None}
+
+
+def render(way: Route, examined: Examined, paint: Paint, said: Mapping[str, Told]) -> str:
+    """Write for people which way an event takes, and why.
+
+    Args:
+        way: that it takes.
+        examined: the configuration.
+        paint: colours.
+        said: what is told of it, by the sinks that notify.
+    """
     config = examined.config
     assert config is not None
     lines: list[str] = []
@@ -153,6 +172,7 @@ def render(way: Route, examined: Examined, paint: Paint) -> str:
     for sink in way.answers:
         if sink.name in way.sinks:
             verdict = paint(GREEN, "gets it") + (", unless a look-up says otherwise" if sink.unsure else "")
+            verdict += ", for it is about Eventer itself" if sink.own else ""
         elif sink.matches:
             verdict = paint(YELLOW, "would get it, had the filter not dropped it")
         else:
@@ -161,6 +181,9 @@ def render(way: Route, examined: Examined, paint: Paint) -> str:
         lines += ["", f"sink {sink.name}: {verdict}{every}"]
         for answer in sink.asked:
             lines += _rule(answer, ("sinks", sink.name, "match", answer.index), examined.line, paint)
+        group = config.sinks[sink.name].notifies
+        if sink.name in said and group is not None:
+            lines += [f"  {line}" for line in told_lines(said[sink.name], group)]
     return "\n".join(lines)
 
 

@@ -150,6 +150,12 @@ def _to_one(args: argparse.Namespace, feed: Feed, config: Config | None) -> int:
             "Without --to the daemon takes the events in, and every sink gets them."
         )
         return 1
+    if sink.notifies is not None:
+        _say(
+            f"the sink {escape(args.to)} is sent notifications, which alerting makes of events. Without --to the "
+            "daemon takes the events in, and alerting decides."
+        )
+        return 1
     from eventer.cli.replay_to import send
 
     beside = Path(args.files[0] if args.files and args.files[0] != "-" else "replay")

@@ -131,7 +131,7 @@ def _streams(status: Status, paint: Paint) -> list[str]:
         state = "blocked" if stream.blocked else "ok" if stream.connected else "down" if status.pid else "-"
         contact = "never" if stream.contact is None else f"{duration(status.now - stream.contact)} ago"
         event = "-" if stream.last_event is None else f"{duration(status.now - stream.last_event)} ago"
-        lag = f"{stream.lag:.1f} s" if stream.last_event is not None else "-"
+        lag = f"{stream.lag:.1f} s" if stream.lag is not None else "-"
         position = "-" if stream.position is None else str(stream.position)
         return [escape(stream.cluster), escape(stream.scope), state, lag, event, contact, position]
 
@@ -178,6 +178,9 @@ def _books(status: Status, paint: Paint) -> list[str]:
     for sink in status.sinks:
         passed = sum(sink.outcomes.values())
         terms = {name: n for name, n in sink.outcomes.items() if n}
+        if sink.alerting is not None:
+            events = {name: n for name, n in sink.alerting.items() if name != "pending"}
+            lines.append(_equation(f"{sink.name} alerting", "events looked at", sum(events.values()), events, paint))
         lines.append(_equation(sink.name, "passed", passed, terms or {"nothing": 0}, paint))
     return lines
 

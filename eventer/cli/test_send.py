@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import msgspec
 
+from eventer.alerting.notification import Item, Notification, Why, encode
+from eventer.alerting.samples import SAMPLES, sample
 from eventer.cli import EX_CONFIG, add_command, add_config_option
-from eventer.cli.colour import GREEN, RED, painter, wants_colour
+from eventer.cli.colour import GREEN, RED, YELLOW, painter, wants_colour
 from eventer.clock import SystemClock
 from eventer.config.load import examine
 from eventer.config.words import similar
@@ -28,8 +30,11 @@ _TEXT: Final = """\
 Makes the sink as the configuration says and sends one event through it, marked as a test
 (origin eventer, reason TestSend). It says what happened in one sentence. The filter and the sink's
 match are not asked, nothing is tried twice, and a daemon that runs takes no notice.
+
+With --sample, a notifier sends what people would get on a bad day: an OOM kill, a node that is gone, a storm, or the
+end of a problem. Its cluster is called TEST. Whoever is mentioned for such a problem is mentioned.
 """
-_EXAMPLES: Final = ("eventer test-send ops-chat -c eventer.yaml",)
+_EXAMPLES: Final = ("eventer test-send ops-chat -c eventer.yaml", "eventer test-send ops-chat --sample storm")
 _GRACE: Final = 1.0
 """Seconds beyond a sink's time-out: it knows better words for what it was waiting for."""
 
@@ -39,6 +44,7 @@ def add_parser(subparsers: Any) -> None:
     codes = {0: "the far side took the event", 1: "it did not", 2: "", 78: ""}
     parser = add_command(subparsers, "test-send", _TEXT, _EXAMPLES, codes)
     parser.add_argument("sink", metavar="SINK", help="name of the sink in the configuration")
+    parser.add_argument("--sample", choices=SAMPLES, help="what to send, to a notifier (default: a plain test)")
     add_config_option(parser)
 
 
@@ -73,16 +79,27 @@ def main(args: argparse.Namespace) -> int:
             "not be in the journal. Start the daemon and look at what arrives.",
         )
         return 1
+    if args.sample is not None and config.notifies is None:
+        say(RED, f"a sink of kind {config.kind} as it is set up here is sent events, no messages; leave out --sample")
+        return 1
     began = time.monotonic()
-    error = asyncio.run(_send(args.sink, config, _sample(args.sink, examined.config.sources[0].cluster or "")))
-    if error is None:
-        say(GREEN, f"sent, and confirmed by the far side after {time.monotonic() - began:.1f} s")
-        return 0
-    say(RED, _verdict(error))
-    return 1
+    cluster = examined.config.sources[0].cluster or ""
+    if args.sample is not None:
+        line = encode(sample(args.sample, f"TEST {cluster}".strip(), SystemClock().now().timestamp()))
+    else:
+        event = _event(args.sink, cluster)
+        line = _notification(event) if config.notifies is not None else encode_lines([event])[0]
+    answer = asyncio.run(_send(args.sink, config, line))
+    if isinstance(answer, SinkError):
+        say(RED, _verdict(answer))
+        return 1
+    say(GREEN, f"sent, and confirmed by the far side after {time.monotonic() - began:.1f} s")
+    if answer.note:
+        say(YELLOW, answer.note)
+    return 0
 
 
-def _sample(name: str, cluster: str) -> Event:
+def _event(name: str, cluster: str) -> Event:
     """Make the event. Its entity is always the same, so a store that keeps latest states keeps one."""
     now = SystemClock().now()
     message = f"This is a test of the sink {name}, sent by hand with eventer test-send. Nothing is wrong."
@@ -96,19 +113,39 @@ def _sample(name: str, cluster: str) -> Event:
     )
 
 
-async def _send(name: str, config: SinkConfig, event: Event) -> SinkError | None:
-    """Open the sink, send once, close it. Returns what went wrong."""
+def _notification(event: Event) -> bytes:
+    """Make a notification of the event, for a sink that is sent those."""
+    at = event.time.timestamp()
+    item = Item(
+        cluster=event.cluster,
+        kind=event.kind,
+        name=event.name,
+        reason=event.reason,
+        severity="info",
+        family="eventer",
+        message=event.message,
+        count=1,
+        since=at,
+        last=at,
+    )
+    group = {"cluster": event.cluster}
+    note = Notification(number=0, why=Why.FIRST, at=at, group=group, severity="info", items=[item], firing=1, events=1)
+    return encode(note)
+
+
+async def _send(name: str, config: SinkConfig, line: bytes) -> Sent | SinkError:
+    """Open the sink, send once, close it. Returns the answer, or what went wrong."""
     try:
         sink = load(config.kind).Sink(config, SinkContext(name=name, clock=SystemClock()))
         try:
             async with asyncio.timeout(config.timeout + _GRACE):
                 await sink.open(None)
             async with asyncio.timeout(config.timeout + _GRACE):
-                answer: Sent = await sink.send(Batch(encode_lines([event])))
+                answer: Sent = await sink.send(Batch([line]))
         finally:
             async with asyncio.timeout(config.timeout + _GRACE):
                 await sink.close()
-        return answer.failed.get(0)
+        return answer.failed.get(0, answer)
     except SinkError as error:
         return error
     except TimeoutError:

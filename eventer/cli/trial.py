@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from eventer.catalog import Catalog
 from eventer.cli.colour import BOLD, GREEN, RED, Paint
 from eventer.cli.reasons import Place, headline, reason, rule_line
 from eventer.config.document import Path
@@ -39,10 +40,11 @@ def run(config: Config, line: Place) -> list[Result]:
         config: with its tests.
         line: tells the lines of rules.
     """
+    catalog = Catalog(config.catalog)
     results: list[Result] = []
     for index, test in enumerate(config.tests):
         event = to_event(test.event, config.sources)
-        way = route(config.filter, config.sinks, event)
+        way = route(config.filter, config.sinks, event, catalog)
         expected = None if test.sinks is None else set(test.sinks)
         got = set(way.sinks) if way.kept else None
         results.append(

@@ -17,16 +17,20 @@ from yaml.nodes import Node, ScalarNode, SequenceNode
 from eventer.catalog.changes import ConditionChange, ReasonChange
 from eventer.catalog.shipped import conditions, families
 from eventer.config.document import Path, dotted
+from eventer.config.inhibition import FIELDS, NOT_EQUAL, InhibitRule
 from eventer.config.place import StatePath
 from eventer.config.reach import CLOSED, ORIGINS, Covering, Origins, apart, could_be_own, covers
 from eventer.config.reading import Reading, Record
 from eventer.config.samples import STATES, STATUSES
+from eventer.config.silences import SilenceConfig
 from eventer.config.sources import Kubernetes, Source
 from eventer.config.types import FilterRule, State
 from eventer.config.variables import has_variable
 from eventer.config.words import one_of, similar
 from eventer.errors import Fault
+from eventer.group import Threshold
 from eventer.match import OPEN, SHARED, Rule
+from eventer.quiet import Quiet
 from eventer.sink import SinkConfig
 from eventer.text import escape
 
@@ -57,6 +61,12 @@ _WHOLE: Final = frozenset({*SHARED, *OPEN} - {"message"})
 """Fields in which people know globs from elsewhere."""
 _VALUES: Final[Mapping[str, Sequence[str]]] = {**CLOSED, "status": ("", *STATUSES)}
 """All values of the fields that have fixed ones."""
+_IN_THE_CLEAR: Final = (
+    "whoever sits on the way can read and change what is sent, a password included",
+    "write security: starttls or security: tls, unless the way does not leave this machine",
+)
+_QUIET: Final = frozenset({SilenceConfig, InhibitRule, Quiet, Threshold})
+"""What has rules that decide when nobody is told."""
 _TAKEN: Final = {"status": ("state", STATES), "state": ("status", STATUSES)}
 """Fields that are taken for another, and what that one can be."""
 
@@ -72,6 +82,8 @@ class _Doubts:
         self._sources = [record for record in reading.records if record.cls is Source]
         self._filters = [record for record in reading.records if record.cls is FilterRule]
         self._sinks = [record for record in reading.records if issubclass(record.cls, SinkConfig)]
+        self._quiet = [record for record in reading.records if record.cls in _QUIET]
+        self._inhibits = [record for record in reading.records if record.cls is InhibitRule]
         self._changes = [record for record in reading.records if record.cls in {ReasonChange, ConditionChange}]
         self._states = [record for record in reading.records if record.cls is State]
         # Options for certificates; files of secrets are read, and refused, where they stand.
@@ -109,6 +121,15 @@ class _Doubts:
                     remedy = "put a keep rule before the one that drops, or remove the sink"
                 yield self._fault(record, ("match",), message, remedy)
 
+        for record in self._quiet:
+            for field in ("match", "source", "target"):
+                for where, rule in _each(field, record.values.get(field)):
+                    yield from self._values(record, where, rule)
+        for record in self._inhibits:
+            yield from self._inhibit(record)
+        for record in self._sinks:
+            if record.values.get("security") == "none":
+                yield self._fault(record, ("security",), *_IN_THE_CLEAR)
         for record in self._states:
             path = record.values.get("path")
             if isinstance(path, StatePath) and path.memory:
@@ -179,6 +200,16 @@ class _Doubts:
                     record, (*path, "labels", label), f"no source gives the label {escape(label)} this value", remedy
                 )
 
+    def _inhibit(self, record: Record) -> Iterator[Fault]:
+        """Say what events can never have in common: a word that is no field, and no source's label either."""
+        equal = record.values.get("equal")
+        labels = {label for origins in self._origins for label in origins.labels}
+        for at, word in enumerate(equal if isinstance(equal, list) and self._whole else ()):
+            if word not in {*FIELDS, *NOT_EQUAL, *labels}:
+                close = similar(str(word), (*FIELDS, *labels))
+                remedy = f"did you mean {escape(close)}?" if close else "give it to a source, under labels"
+                yield self._fault(record, ("equal", at), f"no source gives the label {escape(str(word)[:60])}", remedy)
+
     # -- rules -----------------------------------------------------------------------------------
 
     def _filter(self, filters: list[tuple[Record, str, Rule]]) -> Iterator[Fault]:
@@ -225,6 +256,15 @@ class _Doubts:
     def _fault(self, record: Record, path: Path, message: str, remedy: str) -> Fault:
         node: Node = self._document.locate(record.node, path)
         return self._document.fault(node, (*record.path, *path), message, remedy)
+
+
+def _each(field: str, asked: object) -> Iterator[tuple[Path, Rule]]:
+    """Yield the rules that an option holds, which is one or a list of them, as far as they could be read."""
+    if isinstance(asked, Rule):
+        yield (field,), asked
+    for index, rule in enumerate(asked if isinstance(asked, list) else ()):
+        if isinstance(rule, Rule):
+            yield (field, index), rule
 
 
 def _no_pem(name: str) -> tuple[str, str] | None:

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from eventer.catalog import shipped
 from eventer.config.types import FilterRule
 from eventer.event import Event, Origin
-from eventer.match import NOT_LOOKED_UP, Part, Rule
+from eventer.group import own_trouble
+from eventer.match import NOT_LOOKED_UP, Meanings, Part, Rule
 from eventer.sink import SinkConfig
 
 __all__ = ["Answer", "Route", "SinkAnswer", "route"]
@@ -42,11 +44,17 @@ class SinkAnswer(msgspec.Struct, kw_only=True, frozen=True):
     name: str
     asked: list[Answer]
     matches: bool
+    own: bool = False
+    """Whether it gets it though no rule matches: trouble of Eventer's own concerns all who are notified."""
 
     @property
     def unsure(self) -> bool:
         """Whether only a look-up can tell: the rule that matches goes by what is not known here."""
-        return self.matches and any(part.by == NOT_LOOKED_UP for answer in self.asked[-1:] for part in answer.parts)
+        return (
+            self.matches
+            and not self.own
+            and any(part.by == NOT_LOOKED_UP for answer in self.asked[-1:] for part in answer.parts)
+        )
 
 
 class Route(msgspec.Struct, kw_only=True, frozen=True):
@@ -72,13 +80,16 @@ class Route(msgspec.Struct, kw_only=True, frozen=True):
         return [answer.name for answer in self.answers if answer.matches] if self.kept else []
 
 
-def route(rules: Sequence[FilterRule], sinks: Mapping[str, SinkConfig], event: Event) -> Route:
+def route(
+    rules: Sequence[FilterRule], sinks: Mapping[str, SinkConfig], event: Event, meanings: Meanings | None = None
+) -> Route:
     """Say which way an event takes.
 
     Args:
         rules: the filter.
         sinks: by name.
         event: what comes.
+        meanings: the catalog; None for the one that comes with Eventer.
     """
     own = event.origin is Origin.EVENTER
     asked = [] if own else _ask([rule.rule for rule in rules], event, [rule.keeps for rule in rules])
@@ -87,7 +98,8 @@ def route(rules: Sequence[FilterRule], sinks: Mapping[str, SinkConfig], event: E
     for name, sink in sinks.items():
         answered = _ask(sink.match, event)
         matches = not sink.match or answered[-1].matches
-        answers.append(SinkAnswer(name=name, asked=answered, matches=matches))
+        own_of_it = not matches and sink.notifies is not None and own_trouble(event, meanings or shipped())
+        answers.append(SinkAnswer(name=name, asked=answered, matches=matches or own_of_it, own=own_of_it))
     return Route(own=own, asked=asked, kept=last is None or not last.matches or last.keeps, answers=answers)
 
 

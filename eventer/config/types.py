@@ -16,10 +16,12 @@ from msgspec import Meta
 
 from eventer.catalog.catalog import Catalog
 from eventer.catalog.changes import CatalogChanges
+from eventer.config.inhibition import Inhibit
 from eventer.config.lookups import Lookups
 from eventer.config.place import Mirror, StatePath
 from eventer.config.refuse import positive, refusal
 from eventer.config.samples import ConfigTest
+from eventer.config.silences import SilenceConfig, silence_faults
 from eventer.config.sources import Source
 from eventer.errors import ConfigError, Fault
 from eventer.match import Rule
@@ -121,9 +123,10 @@ class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     has 64MiB there as a rule: set `max_size` to 16MiB, or what is full makes reading wait for the sinks."""
     mirror: Mirror | None = None
     """Where the journal does not outlive the pod: note in a ConfigMap, every 10s, what each sink has
-    settled. A new pod goes on from there, and repeats only what was settled since the last note. What
-    waited for a sink is read again as far as the cluster still holds it; dead letters are lost. A journal
-    that is there counts more than the ConfigMap."""
+    settled, of which problems people were told, and silences made by command. A new pod goes on from
+    there, and repeats only what was settled since the last note. What waited for a sink is read again as
+    far as the cluster still holds it; dead letters are lost. A journal that is there counts more than the
+    ConfigMap."""
     max_size: Size = Size(1 << 30)
     """Most bytes of events that wait for sinks. Beyond it the sink that lags most loses its oldest
     events, counted and named in a gap record; the others lose nothing. 1GiB holds about five million."""
@@ -186,6 +189,11 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     catalog: CatalogChanges = msgspec.field(default_factory=CatalogChanges)
     """What reasons and conditions mean, where that is to differ from what comes with Eventer (docs/catalog.md):
     `severity` and `family` in rules follow it."""
+    inhibit: Inhibit = msgspec.field(default_factory=Inhibit)
+    """Which problems keep quiet about which others: who is told that a node is down need not hear of its pods."""
+    silences: Annotated[list[SilenceConfig], Meta(max_length=300)] = []
+    """Problems of which nobody is told for a while, beside those of `eventer silence add` (docs/alerting-silences.md).
+    They are followed all the same, and told when the silence is over and they are not."""
     tests: list[ConfigTest] = []
     """Events, and which sinks must get them: tests of `filter` and of each sink's `match`, which
     `eventer check --test` runs. The daemon does nothing with them."""
@@ -202,6 +210,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             for at, name in enumerate(test.sinks or [])
             if name not in self.sinks
         ]
+        faults += silence_faults(self.silences, self.sinks.values())
         if faults:
             raise ConfigError(faults)
         for name, sink in self.sinks.items():
@@ -215,9 +224,16 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         catalog = Catalog(self.catalog)
         for rule in self.filter:
             rule.drop, rule.keep = rule.drop and rule.drop.by(catalog), rule.keep and rule.keep.by(catalog)
+        for silence in self.silences:
+            silence.match = [rule.by(catalog) for rule in silence.match]
         for sink in self.sinks.values():
-            sink.match = [rule.by(catalog) for rule in sink.match]
+            # People are told of what is wrong, where nothing else is asked for.
+            rules = sink.match or ([Rule.parse(_WORTH_TELLING)] if sink.notifies is not None else [])
+            sink.match = [rule.by(catalog) for rule in rules]
+            if sink.notifies is not None:
+                sink.notifies.bind(catalog)
 
 
+_WORTH_TELLING: Final = {"severity": ["warning", "critical"]}
 _LEAST_STATE: Final = 16 << 20
 """Bytes. The database's own pages, its write-ahead log and one batch per sink fit in half of it."""

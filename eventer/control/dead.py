@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from eventer.journal import Letter
+from eventer.journal.notes import LETTERS
 
 __all__ = ["DeadLetter", "encode"]
 
@@ -15,7 +16,8 @@ class DeadLetter(msgspec.Struct, kw_only=True):
     """One letter, whole. In JSON one line; `eventer replay` reads what is under `event`."""
 
     sink: str
-    """Whose it is; `intake:<cluster>/<scope>` for a line that is no event."""
+    """Whose it is; `notifications:<name>` for a notification of that notifier, `intake:<cluster>/<scope>` for a line
+    that is no event."""
     number: int
     """With the sink, its name: `archive/123`."""
     time: datetime
@@ -40,6 +42,11 @@ class DeadLetter(msgspec.Struct, kw_only=True):
     def of_intake(self) -> bool:
         """Whether it is a line that is no event."""
         return self.line is not None
+
+    @property
+    def of_notifier(self) -> bool:
+        """Whether it is a notification in place of an event."""
+        return self.sink.startswith(LETTERS)
 
     @property
     def damaged(self) -> bool:

@@ -14,6 +14,7 @@ from eventer.control.patience import in_time
 from eventer.control.view import View
 from eventer.delivery.desk import Decided, Decision, decide
 from eventer.errors import EventerError
+from eventer.journal.notes import LETTERS
 
 __all__ = ["routes"]
 
@@ -54,8 +55,8 @@ async def _decide(view: View, decision: Decision, named: Mapping[str, list[int]]
     async def one(name: str, numbers: list[int]) -> Decided:
         if name.startswith("intake:"):
             return await decide(view.journal, name, decision, numbers)
-        runner = view.runners.get(name)
-        if runner is None:
+        runner = view.runners.get(name.removeprefix(LETTERS))
+        if runner is None or runner.letters != name:
             raise EventerError(f"There is no sink {name} at this moment. Look at eventer status, and ask again.")
         return await runner.desk.ask(decision, numbers)
 

@@ -25,8 +25,12 @@ __all__ = ["Metrics"]
 
 _Family = TypeVar("_Family", CounterMetricFamily, GaugeMetricFamily)
 
+STAGES: Final = ("threshold", "silence", "inhibition", "window")
+"""What keeps quiet about problems; see `eventer.alerting.muting`."""
 KEPT: Final = (Outcome.PARKED, Outcome.DEAD)
 """Outcomes that an event can leave again, so their numbers can fall."""
+
+OLDEST: Final = "Age of the oldest event or notification that waits for the sink, parked ones included; 0 if none does."
 
 
 class Page:
@@ -88,6 +92,7 @@ class Metrics:
         page = Page()
         self._intake(page)
         self._readers(page)
+        self._notifiers(page)
         self._journal(page)
         self._streams(page)
         self._sinks(page)
@@ -125,7 +130,7 @@ class Metrics:
         books = self._books
         now = self._view.clock.now().timestamp()
         for name, reader in books.readers.items():
-            for outcome in Outcome:
+            for outcome in (each for each in Outcome if each is not Outcome.FOLDED):
                 n = reader.outcomes.get(outcome, 0)
                 if outcome in KEPT:
                     page.gauge(
@@ -148,12 +153,56 @@ class Metrics:
                 since, size = books.waiting[name]
                 page.gauge("eventer_reader_pending_bytes", "Bytes of them in the journal.", size, sink=name)
                 page.gauge(
-                    "eventer_sink_oldest_pending_seconds",
-                    "Age of the oldest event that waits for the sink, parked ones included; 0 if none does.",
+                    "eventer_sink_oldest_pending_seconds", OLDEST,
                     0.0 if since is None else max(0.0, now - since), sink=name,
                 )  # fmt: skip
         for (name, state), n in books.letters.items():
             page.gauge("eventer_letters", "Rows of letters in the journal.", n, sink=name, state=state)
+
+    def _notifiers(self, page: Page) -> None:
+        books = self._books
+        now = self._view.clock.now().timestamp()
+        for name, reader in books.alerting.items():
+            for outcome in ("represented", "suppressed", "expired", "unmatched", "duplicate", "dropped"):
+                page.count(
+                    "eventer_alerting_events",
+                    "What became of events at alerting: cursor - origin = sum over all outcomes + waiting.",
+                    getattr(reader, outcome), sink=name, outcome=outcome,
+                )  # fmt: skip
+            for stage in STAGES:
+                page.count(
+                    "eventer_alerting_suppressed_events", "Those that are suppressed, by what kept quiet about them.",
+                    sum(n for by, n in reader.muted.items() if by.split(" ", 1)[0] == stage), sink=name, stage=stage,
+                )  # fmt: skip
+            page.gauge(
+                "eventer_alerting_waiting_events", "Events that the next notifications will stand for.",
+                reader.waiting, sink=name,
+            )  # fmt: skip
+            page.gauge(
+                "eventer_alerting_pending", "Events that alerting has not read.", books.head - reader.cursor, sink=name
+            )
+            page.count("eventer_notifications_opened", "Notifications made.", reader.opened, sink=name)
+            record = books.notifiers[name]
+            for each in (Outcome.DELIVERED, Outcome.DUPLICATE, Outcome.FOLDED, Outcome.EXPIRED, Outcome.DROPPED):
+                page.count(
+                    "eventer_notifications",
+                    "What became of notifications: opened = sum over all outcomes + kept + pending.",
+                    record.outcomes.get(each, 0), sink=name, outcome=each,
+                )  # fmt: skip
+            for each in KEPT:
+                page.gauge(
+                    "eventer_notifications_kept", "Notifications that are kept as letters.",
+                    record.outcomes.get(each, 0), sink=name, state=each,
+                )  # fmt: skip
+            page.gauge(
+                "eventer_notifications_pending", "Notifications that wait.", reader.opened - record.cursor, sink=name
+            )
+            if name in books.told:
+                since = books.told[name].since
+                page.gauge(
+                    "eventer_sink_oldest_pending_seconds", OLDEST,
+                    0.0 if since is None else max(0.0, now - since), sink=name,
+                )  # fmt: skip
 
     def _journal(self, page: Page) -> None:
         journal = self._view.journal
@@ -204,10 +253,9 @@ class Metrics:
             for name, text, at in times:
                 if at is not None:
                     page.gauge(name, text, at, **where)
-            page.gauge(
-                "eventer_watch_lag_seconds", "How old the newest Event was when the watch brought it.",
-                status.lag, **where,
-            )  # fmt: skip
+            if status.lag is not None:
+                text = "How old the newest Event was when the watch brought it."
+                page.gauge("eventer_watch_lag_seconds", text, status.lag, **where)
             page.count("eventer_watches", "Watches asked for.", status.watches, **where)
             for cause, n in status.ended.items():
                 page.count("eventer_watch_ended", "Ends of watches and lists by cause.", n, **where, cause=cause)
@@ -273,5 +321,11 @@ class Metrics:
 def _remembered(journal: Journal) -> Books:
     """Return the books as they were committed last, without what only the disk knows."""
     return Books(
-        head=journal.head, streams=dict(journal.streams), readers=dict(journal.readers), letters={}, waiting={}
+        head=journal.head,
+        streams=dict(journal.streams),
+        readers=dict(journal.readers),
+        letters={},
+        waiting={},
+        alerting=dict(journal.alerting.readers),
+        notifiers=dict(journal.alerting.notifiers),
     )

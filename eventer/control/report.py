@@ -7,6 +7,7 @@ import msgspec
 from eventer.errors import Fault
 from eventer.event import Outcome
 from eventer.journal.books import Books
+from eventer.journal.notes import LETTERS
 from eventer.journal.records import OWN, REPLAY
 from eventer.version import version
 
@@ -44,8 +45,8 @@ class StreamReport(msgspec.Struct, kw_only=True):
     contact: float | None = None
     """When the API answered last, by its own clock."""
     last_event: float | None = None
-    lag: float = 0.0
-    """Seconds that the newest Event was old when it came."""
+    lag: float | None = None
+    """Seconds that the newest Event was old when it came; None where nothing tells."""
     received: int = 0
     poison: int = 0
     seen: int = 0
@@ -76,6 +77,14 @@ class SinkReport(msgspec.Struct, kw_only=True):
     destinations: dict[str, str] = {}
     """Parts of the far side that fail, and how."""
     outcomes: dict[str, int] = {}
+    """What became of events; of a notifier, of notifications."""
+    alerting: dict[str, int] | None = None
+    """Of a notifier, what became of the events that notifications are made of; None for any other sink."""
+
+    @property
+    def letters(self) -> str:
+        """What its dead letters are listed under."""
+        return self.name if self.alerting is None else LETTERS + self.name
 
 
 class JournalReport(msgspec.Struct, kw_only=True):
@@ -166,6 +175,21 @@ def of_books(books: Books, directory: str, now: float) -> Status:
                 oldest=waiting.since,
                 pending_bytes=waiting.bytes,
                 outcomes={str(outcome): n for outcome, n in reader.outcomes.items()},
+            )
+        )
+    for name, alerting in books.alerting.items():
+        notifier, waiting = books.notifiers[name], books.told[name]
+        counts = ("represented", "suppressed", "expired", "unmatched", "duplicate", "dropped", "waiting")
+        sinks.append(
+            SinkReport(
+                name=name,
+                pending=alerting.opened - notifier.cursor,
+                parked=notifier.outcomes.get(Outcome.PARKED, 0),
+                dead=notifier.outcomes.get(Outcome.DEAD, 0),
+                oldest=waiting.since,
+                pending_bytes=waiting.bytes,
+                outcomes={str(outcome): n for outcome, n in notifier.outcomes.items()},
+                alerting={"pending": books.head - alerting.cursor} | {each: getattr(alerting, each) for each in counts},
             )
         )
     journal = JournalReport(directory=directory, head=books.head)

@@ -73,7 +73,8 @@ def _state(view: View, name: str, offset: int, letters: Mapping[tuple[str, int],
         why = f": {kept.reason}. {kept.answer}".rstrip(". ") if kept.reason else ""
         words = {Outcome.DEAD: "a dead letter", Outcome.PARKED: "parked, to be sent later"}
         return f"{words.get(kept.state, str(kept.state))}{why}"
-    reader = view.journal.readers[name]
+    journal = view.journal
+    reader = journal.readers.get(name) or journal.alerting.readers[name]
     if offset < reader.origin:
         return "came before this sink began"
     return "waits" if offset >= reader.cursor else "passed"

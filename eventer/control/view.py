@@ -77,7 +77,7 @@ class View(msgspec.Struct, kw_only=True):
         sinks = {
             name: {
                 "state": str(runner.status.health),
-                "pending": self.journal.head - reader.cursor if (reader := self.journal.readers.get(name)) else 0,
+                "pending": runner.pending,
                 "error": runner.status.error,
             }
             for name, runner in self.runners.items()

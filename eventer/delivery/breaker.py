@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from eventer.allowance import Bears
 from eventer.clock import Backoff, Clock
 from eventer.errors import Blocked, SinkError
 from eventer.values import Rate
@@ -91,23 +92,35 @@ class Breaker:
 
 
 class Limit:
-    """A rate that no stretch of time exceeds, as vendors count theirs; unlimited without one."""
+    """A rate that no stretch of time exceeds, as vendors count theirs; unlimited without one.
 
-    def __init__(self, rate: Rate | None, clock: Clock) -> None:
+    Args:
+        rate: of one sink, since it was made.
+        clock: time.
+        bears: what the far side bears, if the sink knows that.
+    """
+
+    def __init__(self, rate: Rate | None, clock: Clock, bears: Bears | None = None) -> None:
         self._clock = clock
         self._rate = rate
+        self._bears = bears
         self._begun: deque[float] = deque()
 
     @property
     def wait(self) -> float:
         """Seconds until one more may begin."""
-        if self._rate is None or self.free:
-            return 0.0
-        return max(0.001, self._begun[0] + self._rate.seconds - self._clock.monotonic())
+        wait = 0.0 if self._bears is None else self._bears.wait
+        if self._rate is None or self._left:
+            return wait
+        return max(0.001, wait, self._begun[0] + self._rate.seconds - self._clock.monotonic())
 
     @property
     def free(self) -> int:
         """How many may begin now."""
+        return self._left if self._bears is None else min(self._left, self._bears.free)
+
+    @property
+    def _left(self) -> int:
         if self._rate is None:
             return sys.maxsize
         before = self._clock.monotonic() - self._rate.seconds

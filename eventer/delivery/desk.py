@@ -15,11 +15,13 @@ from typing import Final
 
 import msgspec
 
+from eventer.delivery.feed import Feed
 from eventer.delivery.parked import PARKED_MOST, Parked
 from eventer.delivery.settlement import Settlement
 from eventer.errors import DiskRefused, EventerError
 from eventer.event import Outcome
 from eventer.journal import Journal, ParkedLetter
+from eventer.journal.notes import LETTERS
 
 __all__ = ["AGAIN_MOST", "Decided", "Decision", "Desk", "decide"]
 
@@ -52,7 +54,7 @@ class Desk:
         stop: tells that.
     """
 
-    def __init__(self, name: str, journal: Journal, parked: Parked, wake: asyncio.Event, stop: asyncio.Event) -> None:
+    def __init__(self, name: str, journal: Feed, parked: Parked, wake: asyncio.Event, stop: asyncio.Event) -> None:
         self._name = name
         self._journal = journal
         self._parked = parked
@@ -143,16 +145,20 @@ async def decide(journal: Journal, name: str, decision: Decision, numbers: Itera
             raise EventerError(f"The letters of {name} are no events, so no sink can be sent them.")
         done = await journal.drop_lines(name, asked)
         return Decided(done=done, unknown=len(asked) - done)
-    record = journal.readers.get(name)
+    feed: Feed = journal
+    if name.startswith(LETTERS):
+        name = name.removeprefix(LETTERS)
+        feed = journal.alerting.log(name)
+    record = feed.readers.get(name)
     if record is None:
         return Decided(unknown=len(asked))
-    rows = await journal.dead(name, asked)
+    rows = await feed.dead(name, asked)
     chosen = rows
     if decision is Decision.RETRY:
         chosen = rows[: max(0, AGAIN_MOST - record.outcomes.get(Outcome.PARKED, 0))]
     if chosen:
         outcomes, gone, again = _effects(decision, chosen)
-        await journal.settle(name, record.decided(outcomes), gone=gone, again=again)
+        await feed.settle(name, record.decided(outcomes), gone=gone, again=again)
     return _decided(asked, rows, chosen)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from eventer.delivery.feed import Feed
 from eventer.delivery.parked import Parked
 from eventer.delivery.parts import Parts
 from eventer.delivery.repeats import Windows
@@ -15,7 +16,7 @@ from eventer.delivery.shedding import Shedding
 from eventer.delivery.trial import CRASH, Trials, guilty
 from eventer.errors import Blocked, DiskRefused, Rejected, SinkError
 from eventer.event import Outcome
-from eventer.journal import Journal, Letter, ParkedLetter
+from eventer.journal import Letter, ParkedLetter
 
 __all__ = ["Redelivery"]
 
@@ -29,14 +30,18 @@ class Redelivery:
     def __init__(
         self,
         name: str,
-        journal: Journal,
+        journal: Feed,
         settlement: Settlement,
         parked: Parked,
         windows: Windows,
         shedding: Shedding,
         trials: Trials,
         bury: Callable[[Rejected], Blocked | None],
+        parts: Callable[
+            [Sequence[bytes], Callable[[int, Outcome, SinkError], Letter], Callable[[Rejected], Blocked | None]], Parts
+        ] = Parts,
     ) -> None:
+        self._parts = parts
         self._name = name
         self._journal = journal
         self._settlement = settlement
@@ -69,7 +74,7 @@ class Redelivery:
             await self._end(lost, Outcome.DROPPED)
         rows = [self._parked.row(number) for number in numbers if number in lines]
         letter = _letters(rows, lines)
-        parts = Parts([lines[row.number] for row in rows], letter, self._bury)
+        parts = self._parts([lines[row.number] for row in rows], letter, self._bury)
         if rows and self._trials.guilty(rows[0].number):
             parts.decide(0, Outcome.DEAD, letter(0, Outcome.DEAD, guilty()))
         else:

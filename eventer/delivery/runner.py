@@ -21,7 +21,8 @@ import structlog
 from eventer.clock import Clock
 from eventer.delivery.breaker import Breaker, Limit, Pace, State
 from eventer.delivery.desk import Desk
-from eventer.delivery.earlier import Earlier
+from eventer.delivery.earlier import LeaveOut
+from eventer.delivery.feed import Feed
 from eventer.delivery.parked import Parked
 from eventer.delivery.parts import Parts
 from eventer.delivery.redelivery import Redelivery
@@ -32,10 +33,12 @@ from eventer.delivery.sender import Health, Sender, Status
 from eventer.delivery.settlement import Settlement
 from eventer.delivery.shedding import SHED_READ, TOLD_EVERY, Shedding
 from eventer.delivery.sieve import Sieve
+from eventer.delivery.telling import AT_ONCE, Telling
 from eventer.delivery.trial import Trials
 from eventer.errors import Blocked, DiskRefused, Rejected, Retry, SinkError
 from eventer.event import Outcome
 from eventer.journal import Journal, ReaderRecord, Slice
+from eventer.journal.notes import LETTERS
 from eventer.journal.records import ParkedLetter
 from eventer.sink import ConcurrentSinkConfig, Enrich, Sent, Sink, SinkConfig
 
@@ -46,13 +49,14 @@ SLICE: Final = 5.0
 
 
 class Runner:
-    """Delivers one log to one sink.
+    """Delivers one log to one sink: the event log, or, where `telling` is given, the notifications of one notifier.
 
     Args:
         name: of the sink in the configuration; the reader's name in the journal.
         sink: made, not opened.
         max_age: seconds after its append at which an event expires.
         enrich: looks up what the sink wants to be known of each event; None if that is nothing.
+        telling: what it is told, and how.
     """
 
     def __init__(
@@ -66,27 +70,31 @@ class Runner:
         max_age: float,
         pace: Pace | None = None,
         enrich: Enrich | None = None,
+        telling: Telling | None = None,
     ) -> None:
         self.name = name
         self.status = Status(beat=clock.monotonic())
         self._config = config
         self._journal = journal
+        self.feed: Feed = telling.log if telling else journal
+        self._telling = telling
         self._clock = clock
         self._pace = pace or Pace()
-        self._wanted = Wanted(config, enrich)
-        self._lanes = config.in_flight if isinstance(config, ConcurrentSinkConfig) else 1
+        self._batch = AT_ONCE if telling else config.batch
+        self._wanted = Wanted([] if telling else config.match, enrich)
+        self._lanes = config.in_flight if isinstance(config, ConcurrentSinkConfig) and not telling else 1
         self._stop = asyncio.Event()
         self._wake = asyncio.Event()
         self._log = structlog.get_logger().bind(sink=name)
         self._sender = Sender(sink, name, config.timeout, clock, self.status, self._log, enrich)
         self._destinations = getattr(sink, "destinations", None)
-        self._limit = Limit(config.limit, clock)
+        self._limit = Limit(config.limit, clock, getattr(sink, "bears", None))
         self._rejections = Rejections()
         self._windows = Windows(config.repeats, clock)
-        self._shedding = Shedding(name, journal, clock, max_age, self._log)
+        self._shedding = Shedding(name, self.feed, clock, max_age, self._log, "notifications" if telling else "events")
         self.breaker = Breaker(clock, self._pace)
         self.parked = Parked(clock, self._pace)
-        self.desk = Desk(name, journal, self.parked, self._wake, self._stop)
+        self.desk = Desk(name, self.feed, self.parked, self._wake, self._stop)
         self._rng = random.Random()  # noqa: S311 - which event is a probe is no secret
         # Made anew by each `run`, from the reader's record.
         self._settlement: Settlement
@@ -99,6 +107,17 @@ class Runner:
         """Kind of the sink."""
         return self._config.kind
 
+    @property
+    def letters(self) -> str:
+        """What its letters are kept under."""
+        return self.name if self._telling is None else LETTERS + self.name
+
+    @property
+    def pending(self) -> int:
+        """Events, or notifications, behind the cursor as it is on the disk; parked ones are not among them."""
+        record = self.feed.readers.get(self.name)
+        return 0 if record is None else self.feed.head - record.cursor
+
     def stop(self) -> None:
         """Ask the runner to finish what is in flight, settle and end."""
         self._stop.set()
@@ -109,35 +128,43 @@ class Runner:
 
         Called before any stream appends, so that a new sink misses nothing of what comes next.
         """
-        record = self._journal.readers.get(self.name)
+        record = self.feed.readers.get(self.name)
         if record is None:
-            start = self._journal.head
+            start = self.feed.head
             if self._config.start == "oldest":
-                start = await self._journal.oldest()
+                start = await self.feed.oldest()
             record = ReaderRecord(origin=start, cursor=start)
-            await self._journal.settle(self.name, record)
+            await self.feed.settle(self.name, record)
         return record
 
     async def run(self) -> None:
         """Deliver until `stop`. Cancelling it is safe too: what is unsettled is sent again."""
         record = await self.begin()
-        settlement = Settlement(self._journal, self.name, record, self._clock, self.stop)
+        settlement = Settlement(self.feed, self.name, record, self._clock, self.stop)
         self._settlement = settlement
-        self._trials = Trials(settlement, self._config.batch.count)
+        self._trials = Trials(settlement, self._batch.count)
         sieve = Sieve(self.parked, self._windows, self._destinations)
-        earlier = Earlier(self._journal, settlement)
+        earlier = LeaveOut(self._journal, settlement)
         self._selection = Selection(self._wanted, earlier, sieve, self._trials, self._lanes, self._bury)
         self._redelivery = Redelivery(
-            self.name, self._journal, settlement, self.parked, self._windows, self._shedding, self._trials, self._bury
+            self.name,
+            self.feed,
+            settlement,
+            self.parked,
+            self._windows,
+            self._shedding,
+            self._trials,
+            self._bury,
+            self._telling.parts if self._telling else Parts,
         )
         opened = loaded = False
         try:
-            if record.cursor < self._journal.head or record.outcomes.get(Outcome.PARKED):
+            if record.cursor < self.feed.head or record.outcomes.get(Outcome.PARKED):
                 await self._trials.begin()
             while not self._stop.is_set():
                 try:
                     if not loaded:
-                        self.parked.load(await self._journal.parked(self.name))
+                        self.parked.load(await self.feed.parked(self.name))
                         loaded = True
                         self.desk.begin(settlement)
                     await self.desk.work()
@@ -165,7 +192,7 @@ class Runner:
             self._failed(state)
             await self._rest(self.breaker.wait)
             await self._redelivery.expire()
-            while not self._stop.is_set() and settlement.cursor < self._journal.head:
+            while not self._stop.is_set() and settlement.cursor < self.feed.head:
                 if await self._read() is not None:
                     break
             return False
@@ -180,8 +207,8 @@ class Runner:
         self.status.beat = self._clock.monotonic()
         await self._rest(self.breaker.wait)
         await self._redelivery.expire()
-        await self._redelivery.step(self._round, 1 if self._trials.careful else self._config.batch.count)
-        if self._settlement.cursor >= self._journal.head:
+        await self._redelivery.step(self._round, 1 if self._trials.careful else self._batch.count)
+        if self._settlement.cursor >= self.feed.head:
             await self._shedding.tell(self._settlement)
             await self._wait_for_events()
             return
@@ -203,23 +230,23 @@ class Runner:
         waits = [settlement.lazy_for(), self.parked.wait, TOLD_EVERY if settlement.record.untold else None]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min((wait for wait in waits if wait is not None), default=None)):
-                await self._or_stop(self._journal.grown(settlement.cursor))
+                await self._or_stop(self.feed.grown(settlement.cursor))
                 return
         if settlement.lazy_for() == 0:
             await settlement.write_lazy()
 
     async def _wait_for_company(self, piece: Slice) -> bool:
         """With `batch.age`, wait until the first event is that old or the batch is full."""
-        batch = self._config.batch
-        if not batch.age or len(piece.lines) >= batch.count or piece.end < self._journal.head:
+        batch = self._batch
+        if not batch.age or len(piece.lines) >= batch.count or piece.end < self.feed.head:
             return False
         left = piece.rows[0][1] + batch.age - self._clock.now().timestamp()
         if left <= 0:
             return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(left, batch.age)):
-                await self._or_stop(self._journal.grown(piece.end))
-        return (left > 0 and piece.end < self._journal.head) or bool(self.desk)
+                await self._or_stop(self.feed.grown(piece.end))
+        return (left > 0 and piece.end < self.feed.head) or bool(self.desk)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -230,9 +257,11 @@ class Runner:
             None when it was settled without sending: too old, damaged, or the journal has no room.
         """
         settlement, shedding = self._settlement, self._shedding
-        batch = self._config.batch
+        if self._telling is not None and await self._telling.compact(settlement):
+            return None
+        batch = self._batch
         count = SHED_READ if shedding.over(settlement.cursor) else 1 if self._trials.careful else batch.count
-        piece = await self._journal.read(settlement.cursor, count, batch.bytes)
+        piece = await self.feed.read(settlement.cursor, count, batch.bytes)
         if piece.lost:
             await settlement.settle({Outcome.DROPPED: piece.lost}, told=True)
             return None
@@ -250,9 +279,13 @@ class Runner:
     async def _deliver(self, piece: Slice) -> None:
         """Send what was read, again where needed, until every event of it has an outcome.
 
-        Returns before that when told to stop.
+        Returns before that when told to stop; and with notifications when a message failed: what has come
+        meanwhile may go with the next one.
         """
-        parts = await self._selection.sort(piece)
+        if self._telling is None:
+            parts = await self._selection.sort(piece)
+        else:
+            parts = self._telling.sort(piece, self._limit, self._trials, self._bury)
         state: bytes | None = None
         if parts.done:
             await self._settle(parts, state)
@@ -268,7 +301,7 @@ class Runner:
                 if n:
                     parts.give_up(n, outcome)
                     await self._settle(parts, state)
-            if self._stop.is_set():
+            if self._stop.is_set() or (self._telling is not None and not going):
                 return
 
     async def _settle(self, parts: Parts, state: bytes | None) -> None:
@@ -334,11 +367,7 @@ class Runner:
 
     def _failed(self, failure: SinkError) -> None:
         """Show a failure, and open the breaker."""
-        status = self.status
-        health = Health.BLOCKED if isinstance(failure, Blocked) else Health.RETRYING
-        if (health, failure.reason) != (status.health, status.reason):
-            self._log.warning("sink does not take events", state=health, reason=failure.reason, error=str(failure))
-        status.health, status.reason, status.error = health, failure.reason, str(failure)
+        self.status.failed(failure, self._log)
         self.breaker.failed(failure)
 
     async def _rest(self, seconds: float) -> None:
@@ -355,11 +384,7 @@ class Runner:
                 return
 
     def _well(self) -> None:
-        status = self.status
-        if status.health is not Health.OK:
-            log = self._log.info if status.health is Health.OPENING else self._log.warning
-            log("sink takes events")
-        status.health, status.reason, status.error = Health.OK, "", ""
+        self.status.well(self._log)
         self.breaker.succeeded()
 
     async def _or_stop(self, waiting: Any) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from eventer.delivery.earlier import Earlier
+from eventer.delivery.earlier import LeaveOut
 from eventer.delivery.parts import Parts
 from eventer.delivery.sieve import Sieve, letter_of
 from eventer.delivery.trial import Trials, guilty
 from eventer.errors import Blocked, Rejected, SinkError
 from eventer.event import Outcome
 from eventer.journal import Letter, Slice
-from eventer.match import Verdicts
-from eventer.sink import Batch, Enrich, SinkConfig
+from eventer.match import Rule, Verdicts
+from eventer.sink import Batch, Enrich
 
 __all__ = ["Selection", "Wanted"]
 
@@ -21,13 +21,14 @@ class Wanted:
     """Which events a sink's `match` wants.
 
     Args:
+        match: the rules; all is wanted without any.
         enrich: looks up what rules may ask for; None where the sink wants nothing looked up.
     """
 
-    def __init__(self, config: SinkConfig, enrich: Enrich | None) -> None:
-        self._match = config.match
-        self._verdicts = Verdicts(config.match)
-        self._enrich = enrich if any(rule.needs for rule in config.match) else None
+    def __init__(self, match: Sequence[Rule], enrich: Enrich | None) -> None:
+        self._match = match
+        self._verdicts = Verdicts(match)
+        self._enrich = enrich if any(rule.needs for rule in match) else None
 
     def __call__(self, lines: Sequence[bytes]) -> tuple[Batch, Sequence[int]]:
         """Return the wanted events and their indexes; what only a look-up could tell is taken as wanted."""
@@ -65,7 +66,7 @@ class Selection:
     def __init__(
         self,
         wanted: Wanted,
-        earlier: Earlier,
+        earlier: LeaveOut,
         sieve: Sieve,
         trials: Trials,
         lanes: int,

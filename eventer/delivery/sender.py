@@ -12,8 +12,8 @@ import msgspec
 from eventer import failpoint
 from eventer.clock import Clock
 from eventer.delivery.parts import checked
-from eventer.errors import Retry, SinkError
-from eventer.observe.metrics import SEND_SECONDS
+from eventer.errors import Blocked, Retry, SinkError
+from eventer.observe.metrics import DEFAULTED, SEND_SECONDS
 from eventer.sink import Batch, Enrich, Sent, Sink
 
 __all__ = ["SLACK", "Health", "Sender", "Status"]
@@ -49,6 +49,20 @@ class Status(msgspec.Struct, kw_only=True):
     in_flight: int = 0
     """Sends under way."""
 
+    def failed(self, failure: SinkError, log: Any) -> None:
+        """Show a failure; it is logged where it is another one than before."""
+        health = Health.BLOCKED if isinstance(failure, Blocked) else Health.RETRYING
+        if (health, failure.reason) != (self.health, self.reason):
+            log.warning("sink does not take events", state=health, reason=failure.reason, error=str(failure))
+        self.health, self.reason, self.error = health, failure.reason, str(failure)
+
+    def well(self, log: Any) -> None:
+        """Show that the sink takes what it is sent."""
+        if self.health is not Health.OK:
+            level = log.info if self.health is Health.OPENING else log.warning
+            level("sink takes events")
+        self.health, self.reason, self.error = Health.OK, "", ""
+
 
 class Sender:
     """Calls a sink so that nothing it does can end the runner."""
@@ -70,6 +84,7 @@ class Sender:
         self._log = log
         self._enrich = enrich
         self._seconds = SEND_SECONDS.labels(sink=name)
+        self._name = name
         self._note = ""
 
     async def open(self, state: bytes | None) -> bytes | SinkError | None:
@@ -115,6 +130,8 @@ class Sender:
             status.attempts["sent"] += 1
             if len(result.failed) < len(batch):
                 status.last_success = now
+            if result.defaulted:
+                DEFAULTED.labels(sink=self._name).inc()
             if result.note and result.note != self._note:
                 self._note = result.note
                 self._log.warning("sink has a note", note=result.note)

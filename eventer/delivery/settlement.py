@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from eventer import failpoint
 from eventer.clock import Backoff, Clock
+from eventer.delivery.feed import Feed
 from eventer.errors import DiskRefused
 from eventer.event import Outcome
-from eventer.journal import Journal, Letter, ReaderRecord, Trial
+from eventer.journal import Letter, ReaderRecord, Trial
 
 __all__ = ["Settlement"]
 
 LAZY: Final = 1.0
 """Seconds that a cursor over events which nobody wanted may stay unwritten: a restart reads them again."""
+
+
+_Store = Callable[[ReaderRecord], Awaitable[None]]
 
 
 class Settlement:
@@ -30,7 +34,7 @@ class Settlement:
     """
 
     def __init__(
-        self, journal: Journal, name: str, record: ReaderRecord, clock: Clock, failed: Callable[[], object]
+        self, journal: Feed, name: str, record: ReaderRecord, clock: Clock, failed: Callable[[], object]
     ) -> None:
         self._journal = journal
         self._name = name
@@ -85,6 +89,11 @@ class Settlement:
         self.record = self.record.decided(dict(outcomes))
         await self._write((), gone, again)
 
+    async def fold(self, n: int, store: _Store) -> None:
+        """Count notifications for which another one stands that `store` puts in their place, and begin to write it."""
+        self.record = self.record.moved({Outcome.FOLDED: n})
+        await self._begin(store)
+
     async def told(self) -> None:
         """Note that a gap record tells what was let go of."""
         self.record = msgspec.structs.replace(self.record, untold={})
@@ -123,21 +132,20 @@ class Settlement:
             self._writing.cancel()
 
     async def _write(self, letters: Sequence[Letter], gone: Sequence[int], again: Sequence[int] = ()) -> None:
+        await self._begin(lambda record: self._journal.settle(self._name, record, letters, gone, again))
+
+    async def _begin(self, store: _Store) -> None:
         if self._writing is not None:
             await self._writing
         self._unwritten_since = None
-        self._writing = asyncio.create_task(
-            self._commit(self.record, letters, gone, again), name=f"settle {self._name}"
-        )
+        self._writing = asyncio.create_task(self._commit(self.record, store), name=f"settle {self._name}")
         self._writing.add_done_callback(self._written)
 
     def _written(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             self._failed()
 
-    async def _commit(
-        self, record: ReaderRecord, letters: Sequence[Letter], gone: Sequence[int], again: Sequence[int]
-    ) -> None:
+    async def _commit(self, record: ReaderRecord, store: _Store) -> None:
         """Write until it is written: the far side has these events, so there is no way back.
 
         A record holds all counts so far, so repeating it is safe; a failed one took no effect.
@@ -146,7 +154,7 @@ class Settlement:
         while True:
             failpoint.hit("delivery.settle")
             try:
-                await self._journal.settle(self._name, record, letters, gone, again)
+                await store(record)
             except DiskRefused:
                 await self._clock.sleep(backoff.next())
             else:

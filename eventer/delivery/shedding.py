@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from eventer.clock import Clock
+from eventer.delivery.feed import Feed
 from eventer.delivery.settlement import Settlement
 from eventer.errors import JournalError
 from eventer.event import Outcome, own_record
-from eventer.journal import Journal, Slice
+from eventer.journal import Slice
 
 __all__ = ["SHED_READ", "TOLD_EVERY", "Shedding"]
 
@@ -29,12 +30,13 @@ looks the same, and is given the time that it slept."""
 class Shedding:
     """What one sink let go of: by the operator's `state.max_age` and `state.max_size`, or by damage."""
 
-    def __init__(self, name: str, journal: Journal, clock: Clock, max_age: float, log: Any) -> None:
+    def __init__(self, name: str, journal: Feed, clock: Clock, max_age: float, log: Any, what: str) -> None:
         self._name = name
         self._journal = journal
         self._clock = clock
         self._max_age = max_age
         self._log = log
+        self._what = what
         self._told = self._seen = clock.monotonic()
         self._wall = clock.now().timestamp()
         self._jumped = (-math.inf, 0.0)
@@ -80,7 +82,7 @@ class Shedding:
         if not shed or not (now or self._clock.monotonic() - self._told >= TOLD_EVERY):
             return
         why = {Outcome.EXPIRED: "older than state.max_age", Outcome.DROPPED: "over state.max_size, or damaged"}
-        parts = [f"{n} events {outcome} ({why[outcome]})" for outcome, n in sorted(shed.items())]
+        parts = [f"{n} {self._what} {outcome} ({why[outcome]})" for outcome, n in sorted(shed.items())]
         message = f"Sink {self._name} was too far behind: {', '.join(parts)}."
         try:
             await self._journal.record(own_record(self._clock.now(), "GapBacklog", message))

@@ -35,7 +35,7 @@ def balanced(status: Status) -> bool:
 
 
 def equations(status: Status) -> list[Equation]:
-    """Return the books: one equation for all streams, and one for each sink.
+    """Return the books: one equation for all streams, and one for each sink; of a notifier, what became of events.
 
     The demo's sinks are there from the start, so what is offered to each is all that is in the journal.
     """
@@ -44,6 +44,10 @@ def equations(status: Status) -> list[Equation]:
     rows = [Equation("intake", f"received {received}", _sum(terms), received == sum(terms.values()))]
     head = status.journal.head
     for sink in sorted(status.sinks, key=lambda sink: sink.name):
+        if sink.alerting is not None:
+            taken = {name: n for name, n in sink.alerting.items() if n or name == "represented"}
+            rows.append(Equation(sink.name, f"offered {head}", _sum(taken), head == sum(taken.values())))
+            continue
         parts = {str(Outcome.DELIVERED): 0, **{name: n for name, n in sink.outcomes.items() if n}}
         parts["waiting"] = sink.pending
         rows.append(Equation(sink.name, f"offered {head}", _sum(parts), head == sum(parts.values())))

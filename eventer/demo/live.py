@@ -81,9 +81,13 @@ def frame(picture: Picture, width: int, height: int) -> RenderableType:
     books = _books(picture, width)
     room = height - len(lines) - len(books) - 1
     if room > 3:
-        problems = max(2, min(max(len(picture.problems), 1) + 1, room * 2 // 5 + 1, 9))
+        most = room // 5 + 1 if picture.chat else room * 2 // 5 + 1  # half of it is the chat's
+        problems = max(2, min(max(len(picture.problems), 1) + 1, most, 9))
         lines += [Text(), *_problems(picture, width, problems - 1)]
         room = height - len(lines) - len(books) - 2
+        if picture.chat and room > 4:
+            lines += [Text(), *_chat(picture, width, min(len(picture.chat), room // 2 - 1))]
+            room = height - len(lines) - len(books) - 2
         if room > 1:
             lines += [Text(), *_events(picture, width, room - 1)]
     lines += [Text()] * (height - len(lines) - len(books))
@@ -190,6 +194,12 @@ def _problems(picture: Picture, width: int, most: int) -> list[Text]:
     if not picture.problems:
         rows.append(Text("  none so far", style="dim"))
     return [_fit(row, width) for row in rows[: most + 1]]
+
+
+def _chat(picture: Picture, width: int, most: int) -> list[Text]:
+    rows = [Text(" What people are told in the chat", style=_HEAD)]
+    rows += [Text.assemble(("  ✉ ", "cyan"), escape(title)) for title in list(picture.chat)[-most:]]
+    return [_fit(row, width) for row in rows]
 
 
 def _events(picture: Picture, width: int, most: int) -> list[Text]:

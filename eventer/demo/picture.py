@@ -40,6 +40,8 @@ class Picture(msgspec.Struct, kw_only=True):
     """The worst first."""
     events: deque[Line] = msgspec.field(default_factory=lambda: deque(maxlen=SHOWN))
     """The last that arrived."""
+    chat: deque[str] = msgspec.field(default_factory=deque)
+    """What people were told, the newest last."""
     arrived: int = 0
     """Events that arrived so far."""
     after: str = "Ctrl-C ends"

@@ -8,6 +8,7 @@ from typing import Final
 
 from eventer.demo.books import equations
 from eventer.demo.picture import Picture, readable
+from eventer.text import escape
 
 __all__ = ["Plain"]
 
@@ -30,6 +31,7 @@ class Plain:
         self._write = write
         self._due = 0.0
         self._shown = 0
+        self._told = 0
         self._headline = ""
         self._words: list[str] = []
 
@@ -50,6 +52,9 @@ class Plain:
 
     def draw(self, picture: Picture) -> None:
         """Write the newest events and how many went by beside them, once in a while."""
+        for title in list(picture.chat)[self._told :]:
+            self._write(f"   > chat: {escape(title)}\n")
+        self._told = len(picture.chat)
         now = asyncio.get_running_loop().time()
         new = picture.arrived - self._shown
         if now < self._due or not new:

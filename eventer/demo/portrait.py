@@ -38,7 +38,7 @@ class Portrait:
     def draw(self, picture: Picture) -> None:
         """Keep the picture if it is the one."""
         if not self.drawn and any(MOMENT in words for words in picture.words):
-            self._file.write_text(svg(picture, 100, 28), encoding="utf-8")
+            self._file.write_text(svg(picture, 100, 32), encoding="utf-8")
             self.drawn = True
 
     def end(self, picture: Picture | None, *lines: str) -> None:

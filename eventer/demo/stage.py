@@ -17,6 +17,7 @@ import yaml
 
 from eventer.control.report import of_books
 from eventer.demo.apiserver import ApiServer
+from eventer.demo.chat import GROUP, Chat
 from eventer.demo.incident import DROPPED, Pace, Recorded, World
 from eventer.demo.picture import Picture, Screen
 from eventer.demo.process import DaemonProcess
@@ -67,10 +68,14 @@ class Stage:
         server = ApiServer()
         await server.start()
         tally = Tally(CLUSTER, self.events, DROPPED)
-        receiver = Receiver(tally.webhook.came)
+        receiver, chat = Receiver(tally.webhook.came), Chat()
         try:
             await receiver.start()
-            self._write(CLUSTER, server.write_kubeconfig(self._directory / "kubeconfig"), None, receiver.url)
+            more = {
+                "webhook": {"kind": "webhook", "url": receiver.url},
+                "chat": {"kind": "webhook", "url": await chat.start(), "format": "single", "group": GROUP},
+            }
+            self._write(CLUSTER, server.write_kubeconfig(self._directory / "kubeconfig"), None, more)
             self._screen.begin(
                 "Eventer demo. No cluster is needed: a small API server on this machine plays a recording of a",
                 "real one, and Eventer exports it to a file and to a webhook. In the next minute the webhook dies,",
@@ -78,12 +83,14 @@ class Stage:
             )
 
             def make(daemon: DaemonProcess) -> Story:
-                show = Show(self._screen, Picture(cluster="a recording", filter=FILTER), daemon, self.events)
+                picture = Picture(cluster="a recording", filter=FILTER, chat=chat.messages)
+                show = Show(self._screen, picture, daemon, self.events)
                 return Recorded(show, World(server, receiver, tally), self._pace, goes_on=self._goes_on)
 
             story = await self._perform(make)
         finally:
             await receiver.close()
+            await chat.close()
             await server.stop()
             shutil.rmtree(self._state, ignore_errors=True)
             (self._directory / "kubeconfig").unlink(missing_ok=True)
@@ -113,7 +120,7 @@ class Stage:
             EventerError: the daemon ended by itself, as it does when the kubeconfig cannot be used (in a group).
         """
         cluster = context or "cluster"
-        self._write(cluster, kubeconfig, context, None)
+        self._write(cluster, kubeconfig, context, {})
         self._screen.begin(
             f"Eventer demo on the cluster of {kubeconfig}{f', context {context}' if context else ''}.",
             "It only reads: list and watch on events and nodes, get on the namespace kube-system.",
@@ -141,12 +148,10 @@ class Stage:
     def _config(self) -> Path:
         return self._directory / "eventer.yaml"
 
-    def _write(self, cluster: str, kubeconfig: Path, context: str | None, webhook: str | None) -> None:
+    def _write(self, cluster: str, kubeconfig: Path, context: str | None, more: Mapping[str, Any]) -> None:
         """Write the configuration."""
         settings: dict[str, Any] = {"kubeconfig": str(kubeconfig)} | ({"context": context} if context else {})
-        sinks: dict[str, Any] = {"file": {"kind": "file", "path": str(self.events)}}
-        if webhook is not None:
-            sinks["webhook"] = {"kind": "webhook", "url": webhook}
+        sinks: dict[str, Any] = {"file": {"kind": "file", "path": str(self.events)}, **more}
         config = {
             "sources": [{"cluster": cluster, "kubernetes": settings}],
             "filter": [{"drop": {"type": "Normal", "reason": list(DROPPED)}}],

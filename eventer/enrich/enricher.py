@@ -29,6 +29,8 @@ __all__ = ["Enricher", "Enrichment"]
 
 ABSENT: Final = 30.0
 """Seconds for which a cluster that could not be waited for is not waited for again."""
+_BY_NAME: Final = frozenset({"pod", "owner"})
+"""What is looked up of an object itself."""
 _OWN: Final = About(enriched=Enriched.OK)
 """Eventer's own records are about no object."""
 
@@ -69,6 +71,11 @@ class Enrichment:
     def of(self, sink: str) -> Enricher | None:
         """Return what enriches for a sink; None if that wants nothing."""
         wants = self._wants.get(sink)
+        return Enricher(self, sink, wants) if wants else None
+
+    def existence(self, sink: str) -> Enricher | None:
+        """Return what finds out for a sink whether objects exist, if it wants anything by which that is known."""
+        wants = self._wants.get(sink, frozenset()) & _BY_NAME
         return Enricher(self, sink, wants) if wants else None
 
     @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
+import structlog
 
 from eventer.about import Enriched
 from eventer.clock import Clock
@@ -21,16 +22,20 @@ from eventer.errors import Refused, SourceError
 from eventer.patterns import TEXT_CAP
 from eventer.text import valid
 
-__all__ = ["LogRef", "Logs"]
+__all__ = ["RESOURCE", "LogRef", "Logs"]
 
 KEPT: Final = 30.0
 """Seconds for which what a container wrote last is kept: it is looked up once for a burst of events."""
 AGAIN: Final = 10.0
 READ: Final = 64 << 10
-"""Bytes that are read of the lines; what is longer is of no use to people, and of it the end is kept."""
+"""Bytes that are kept of the lines while they are read: their end."""
 CACHED: Final = 500
 ACCEPT: Final = "application/json, */*"
 """The answer is plain text, or a Status in JSON; who asks for plain text alone is refused with 406."""
+RESOURCE: Final = "pods/log"
+"""As roles name it."""
+
+log = structlog.get_logger()
 
 
 class LogRef(NamedTuple):
@@ -48,7 +53,8 @@ class Logs:
 
     Args:
         clean: takes out of a text what must not leave the cluster.
-        lines, size: how many lines, and how many bytes of them, are kept.
+        limits: tells how many lines, and how many bytes of them, are kept.
+        cluster: for the log.
     """
 
     def __init__(
@@ -57,20 +63,26 @@ class Logs:
         clock: Clock,
         clean: Callable[[str], str],
         limits: Callable[[], tuple[int, int]],
+        cluster: str,
     ) -> None:
         self._requests = requests
         self._clean = clean
         self._limits = limits
+        self._cluster = cluster
+        self.forbidden = False
+        """Whether logs may not be read, as the last look-up has shown."""
         self.cache: Cache[LogRef, str] = Cache(self._load, CACHED, clock)
 
     async def _load(self, ref: LogRef, wanted: Callable[[], bool]) -> Entry[str]:
         lines, size = self._limits()
         path = f"/api/v1/namespaces/{quote(ref.namespace)}/pods/{quote(ref.pod)}"
-        params = {"tailLines": str(lines), "limitBytes": str(READ)}
+        # Without limitBytes: of the last lines that would give the first bytes, and the panic is in the last ones
+        # (https://github.com/kubernetes/kubernetes, pkg/kubelet/kuberuntime/logs).
+        params = {"tailLines": str(lines)}
         if ref.container:
             params["container"] = ref.container
         try:
-            body = bytes(await self._requests.get("", f"{path}/log", ACCEPT, wanted, params))
+            body, cut = await self._read(f"{path}/log", wanted, params)
             pod = msgspec.json.decode(await self._requests.get("", path, METADATA, wanted), type=Object)
         except Unwanted:
             return Entry(None, Enriched.LATE, 0.0)
@@ -83,10 +95,22 @@ class Logs:
             return Entry(None, Enriched.FAILED, AGAIN)
         if pod.metadata.uid != ref.uid:
             return Entry(None, Enriched.GONE, AGAIN)
-        if len(body) >= READ:
-            body = body[: body.rfind(b"\n") + 1]
+        if cut:
+            body = body[body.find(b"\n", 0, -1) + 1 :]  # half a line is none; `_cut` sees to a single one
         # Redacted before it is cut: half a token would not be known for one.
         return Entry(self._cut(body.decode("utf-8", "replace"), size), Enriched.OK, KEPT)
+
+    async def _read(self, path: str, wanted: Callable[[], bool], params: dict[str, str]) -> tuple[bytes, bool]:
+        try:
+            read = await self._requests.end_of(path, ACCEPT, wanted, params, READ)
+        except Refused as error:
+            forbidden = state_of(error) is Enriched.FORBIDDEN
+            if forbidden and not self.forbidden:
+                log.warning("look-up forbidden", cluster=self._cluster, resource=RESOURCE, error=str(error))
+            self.forbidden = forbidden
+            raise
+        self.forbidden = False
+        return read
 
     def _cut(self, text: str, size: int) -> str:
         """Clean the text in pieces that a regular expression may be given, and keep the end of it."""

@@ -17,7 +17,7 @@ from eventer.clock import Clock
 from eventer.config.lookups import Lookups
 from eventer.enrich.cache import Cache, Entry
 from eventer.enrich.kinds import nameable
-from eventer.enrich.logs import LogRef, Logs
+from eventer.enrich.logs import RESOURCE, LogRef, Logs
 from eventer.enrich.objects import Found, Objects
 from eventer.enrich.port import Api
 from eventer.enrich.requests import Requests
@@ -67,10 +67,17 @@ class _Asked:
         self.state = Enriched.OK
         self.unknown: list[str] = []
         self.why: dict[str, Enriched] = {}
+        self.mutes: list[str] = []
 
     def worse(self, state: Enriched) -> None:
         if _SEVERITY[state] > _SEVERITY[self.state]:
             self.state = state
+
+    def muted(self, shown: str, mute: str) -> None:
+        """Note what an object's annotation says that asks for silence, if it has one."""
+        told = f"{shown} {mute}"
+        if mute and told not in self.mutes:
+            self.mutes.append(told)
 
     def lacks(self, why: Enriched, *what: str) -> None:
         """Note that something is not known."""
@@ -91,7 +98,7 @@ class Cluster:
         self._settings = settings
         self._clock = clock
         self._objects = Objects(requests, clock, settings().objects, lambda: frozenset(settings().annotations), name)
-        self._logs = Logs(requests, clock, clean, lambda: (settings().logs.lines, settings().logs.size))
+        self._logs = Logs(requests, clock, clean, lambda: (settings().logs.lines, settings().logs.size), name)
         self._api = api
         self._name = name
         self._tables: dict[str, Table] = {kind: self._table(kind) for kind in ("Namespace", "Node")}
@@ -124,7 +131,8 @@ class Cluster:
     def forbidden(self) -> set[str]:
         """Resources that may not be read, as roles name them, with the verbs that are missing."""
         tables = {f"list and watch on {kind.lower()}s" for kind, table in self._tables.items() if table.forbidden}
-        return tables | {f"get on {resource}" for resource in self._objects.forbidden}
+        single = self._objects.forbidden | ({RESOURCE} if self._logs.forbidden else set())
+        return tables | {f"get on {resource}" for resource in single}
 
     def question(self, event: Event, wants: AbstractSet[str]) -> Question:
         """Return what is to be asked for an event."""
@@ -167,6 +175,7 @@ class Cluster:
             what = [want for want in ("pod", "node") if want in wants]
             found = self._object(asked, ref._replace(whole=True), *what)
             if found is not None:
+                asked.muted(ref.shown, found.mute)
                 node_name = found.node or node_name
                 if "pod" in wants:
                     pod = PodFacts(
@@ -174,11 +183,12 @@ class Cluster:
                     )
         owner = self._owner(asked, ref) if "owner" in wants else NOTHING.owner
         namespace = self._namespace(asked, ref) if "namespace" in wants else NOTHING.namespace
-        node = self._node(asked, node_name) if "node" in wants and node_name else NOTHING.node
+        node = self._node(asked, node_name, ref.kind) if "node" in wants and node_name else NOTHING.node
         log = self._log(asked, question) if "logs" in wants and question.container else ""
         about = About(
-            enriched=asked.state, pod=pod, owner=owner, namespace=namespace, node=node, log=log, unknown=asked.unknown
-        )
+            enriched=asked.state, pod=pod, owner=owner, namespace=namespace, node=node, log=log, mutes=asked.mutes,
+            unknown=asked.unknown,
+        )  # fmt: skip
         return about, asked.missing
 
     def _object(self, asked: _Asked, ref: Ref, *what: str) -> Found | None:
@@ -223,6 +233,7 @@ class Cluster:
                     asked.unknown.remove("owner")
                     break
                 return NOTHING.owner
+            asked.muted(ref.shown, found.mute)
             if found.owner is None or not nameable(found.owner):
                 break
             ref = found.owner
@@ -231,10 +242,13 @@ class Cluster:
 
     def _namespace(self, asked: _Asked, ref: Ref) -> NamespaceFacts:
         name = ref.name if ref.kind == "Namespace" else ref.namespace
-        return NamespaceFacts(labels=self._labels(asked, "Namespace", name, "namespace")) if name else NOTHING.namespace
+        if not name:
+            return NOTHING.namespace
+        return NamespaceFacts(labels=self._labels(asked, "Namespace", name, "namespace", mutes=True))
 
-    def _node(self, asked: _Asked, name: str) -> NodeFacts:
-        labels = self._labels(asked, "Node", name, "node")
+    def _node(self, asked: _Asked, name: str, of: str) -> NodeFacts:
+        # What mutes a node does not mute its pods.
+        labels = self._labels(asked, "Node", name, "node", mutes=of == "Node")
         return NodeFacts(
             name=name,
             labels=labels,
@@ -242,18 +256,24 @@ class Cluster:
             pool=next((labels[key] for key in POOLS if key in labels), ""),
         )
 
-    def _labels(self, asked: _Asked, kind: str, name: str, what: str) -> dict[str, str]:
+    def _labels(self, asked: _Asked, kind: str, name: str, what: str, *, mutes: bool) -> dict[str, str]:
         """Return labels from the table; by a get where it has none: the object is new, or may not be watched."""
         table = self._tables[kind]
         labels = table.get(name)
         if labels is not None:
+            if mutes:
+                asked.muted(f"{kind}/{name}", table.mute(name))
             return labels
         if not table.tried.is_set():
             asked.lacks(Enriched.LATE, what)
             asked.missing.append(table.tried.wait)
             return {}
         found = self._object(asked, Ref("v1", kind, "", name, ""), what)
-        return {} if found is None else found.labels
+        if found is None:
+            return {}
+        if mutes:
+            asked.muted(f"{kind}/{name}", found.mute)
+        return found.labels
 
     def _log(self, asked: _Asked, question: Question) -> str:
         ref = question.ref

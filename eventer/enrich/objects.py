@@ -17,7 +17,7 @@ from eventer.clock import Clock
 from eventer.enrich.cache import Cache, Entry
 from eventer.enrich.kinds import Kinds
 from eventer.enrich.requests import Requests, Unwanted, state_of
-from eventer.enrich.shapes import METADATA, Object, OwnerReference, Ref, interned
+from eventer.enrich.shapes import METADATA, Object, OwnerReference, Ref, interned, muted
 from eventer.errors import SourceError
 
 __all__ = ["Found", "Objects"]
@@ -50,6 +50,8 @@ class Found(msgspec.Struct, frozen=True):
     """Its controller, or its only owner."""
     node: str = ""
     phase: str = ""
+    mute: str = ""
+    """The annotation that asks for silence."""
 
 
 class Objects:
@@ -100,6 +102,8 @@ class Objects:
             if state is Enriched.FORBIDDEN:
                 self._forbidden(kind, error)
                 return Entry(None, state, FORBIDDEN_KEPT)
+            if state is Enriched.GONE:  # who may not read is told no more than that
+                self.forbidden.discard(kind[0])
             return Entry(None, state, GONE_KEPT if state is Enriched.GONE and ref.uid else AGAIN)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return Entry(None, Enriched.FAILED, AGAIN)
@@ -119,6 +123,7 @@ class Objects:
             owner=None if owner is None else _ref(owner, ref.namespace),
             node=node,
             phase=phase,
+            mute=muted(annotations),
         )
         lasts = KEPT if not ref.whole else POD_KEPT if node else PENDING_KEPT
         return Entry(found, Enriched.OK, lasts if ref.uid else POD_KEPT)

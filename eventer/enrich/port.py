@@ -22,7 +22,7 @@ class Answer(Protocol):
 
 
 class Lines(Protocol):
-    """The body of an open watch."""
+    """The body of an open watch, or of an answer that is not read as a whole."""
 
     async def read(self) -> bytes:
         """Return what has arrived; empty at a clean end. Raises SourceError when the connection is lost."""
@@ -51,7 +51,9 @@ class Api(Protocol):
     def watch(
         self, path: str, params: Mapping[str, str], *, idle: float, accept: str = "application/json"
     ) -> AbstractAsyncContextManager[Lines]:
-        """Open a watch; its socket is closed at the end of the block. Raises as `get`.
+        """Send one GET whose answer is read piece by piece; its socket is closed at the end of the block.
+
+        Raises as `get`.
 
         Args:
             path, params, accept: as for `get`.

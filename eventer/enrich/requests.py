@@ -7,9 +7,10 @@ what is broken there costs the others nothing.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
 
 from eventer.about import Enriched
 from eventer.clock import Backoff, Clock
@@ -28,6 +29,8 @@ FAILURES: Final = 5
 """Failures in a row after which a group is left alone for a while."""
 GROUPS: Final = 256
 """Groups that are remembered. What an event calls a group may be nonsense."""
+
+T = TypeVar("T")
 
 
 class Unwanted(Broken):
@@ -64,6 +67,39 @@ class Requests:
         Raises:
             SourceError: no answer that is of use.
         """
+        request = functools.partial(self._api.get, path, params, accept=accept, deadline=DEADLINE)
+        return (await self._ask(group, wanted, request)).body
+
+    async def end_of(
+        self, path: str, accept: str, wanted: Callable[[], bool], params: Mapping[str, str], most: int
+    ) -> tuple[bytes, bool]:
+        """Send one GET to the core, and keep the last bytes of its answer, however long that is.
+
+        Returns:
+            At most so many bytes, and whether there were more before them.
+
+        Raises:
+            SourceError: as `get`.
+        """
+
+        async def read() -> tuple[bytes, bool]:
+            body, cut = b"", False
+            try:
+                async with (
+                    asyncio.timeout(DEADLINE),
+                    self._api.watch(path, params, idle=DEADLINE, accept=accept) as pieces,
+                ):
+                    while piece := await pieces.read():
+                        body += piece
+                        cut = cut or len(body) > most
+                        body = body[-most:]
+            except TimeoutError:
+                raise Broken(f"No complete answer within {DEADLINE:.0f} s.") from None
+            return body, cut
+
+        return await self._ask("", wanted, read)
+
+    async def _ask(self, group: str, wanted: Callable[[], bool], request: Callable[[], Awaitable[T]]) -> T:
         state = self._group(group)
         async with state.places, self._places:
             if not wanted():
@@ -71,14 +107,14 @@ class Requests:
             if self._clock.monotonic() < state.until:
                 raise Broken("The API server has failed too often; it is asked again later.")
             try:
-                answer = await self._api.get(path, params, accept=accept, deadline=DEADLINE)
+                answer = await request()
             except SourceError as error:
                 self._failed(state, error)
                 raise
         state.failures = 0
         state.backoff.reset()
         LOOKUPS.labels(result=Enriched.OK).inc()
-        return answer.body
+        return answer
 
     def _failed(self, group: _Group, error: SourceError) -> None:
         result = state_of(error)

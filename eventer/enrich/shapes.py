@@ -7,11 +7,19 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-__all__ = ["METADATA", "Line", "Listed", "Metadata", "Object", "OwnerReference", "Ref", "Resources", "interned"]
+from eventer.about import MUTE
+from eventer.text import shorten
+
+__all__ = [
+    "METADATA", "Line", "Listed", "Metadata", "Object", "OwnerReference", "Ref", "Resources", "interned", "muted",
+]  # fmt: skip
 
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 """Metadata alone, where the server can; the rest of an object would be thrown away here
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables)."""
+
+_MOST: Final = 200
+"""Bytes of the annotation that asks for silence: a time, and a few words."""
 
 
 class Ref(NamedTuple):
@@ -125,6 +133,11 @@ class Resources(msgspec.Struct):
     """What discovery says of one version of an API group."""
 
     resources: list[_Resource]
+
+
+def muted(annotations: dict[str, str] | None) -> str:
+    """Return what the annotation says that asks for silence; what nobody could read of it is cut off."""
+    return shorten(annotations.get(MUTE, ""), _MOST) if annotations else ""
 
 
 def interned(labels: dict[str, str] | None) -> dict[str, str]:

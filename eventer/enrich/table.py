@@ -1,7 +1,7 @@
 """The labels of all namespaces, or of all nodes: listed once, then watched. An event costs no request.
 
-Only metadata is asked for, and a change that brings no new labels costs its decoding. While the watch is down what
-was last known is used.
+Which of them ask for silence is kept as well. Only metadata is asked for, and a change that brings no new labels
+costs its decoding. While the watch is down what was last known is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from eventer.about import Enriched
 from eventer.clock import Backoff, Clock
 from eventer.enrich.port import Api
 from eventer.enrich.requests import state_of
-from eventer.enrich.shapes import Line, Listed, interned
+from eventer.enrich.shapes import Line, Listed, interned, muted
 from eventer.errors import Broken, Gone, SourceError
 
 __all__ = ["Table"]
@@ -50,6 +50,7 @@ class Table:
         self._clock = clock
         self._cluster = cluster
         self._labels: dict[str, dict[str, str]] = {}
+        self._mutes: dict[str, str] = {}
         self._lines = msgspec.json.Decoder(Line)
         self._pages = msgspec.json.Decoder(Listed)
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
@@ -61,6 +62,10 @@ class Table:
     def get(self, name: str) -> dict[str, str] | None:
         """Return the labels of one object; None if none is known by this name."""
         return self._labels.get(name)
+
+    def mute(self, name: str) -> str:
+        """Return what the annotation of one object says that asks for silence; empty if it has none."""
+        return self._mutes.get(name, "")
 
     async def run(self) -> None:
         """List and watch, for ever."""
@@ -94,15 +99,19 @@ class Table:
     async def _list(self) -> str:
         params = {"limit": str(PAGE)}
         listed: dict[str, dict[str, str]] = {}
+        mutes: dict[str, str] = {}
         while True:
             answer = await self._api.get(self._path, params, accept=LIST)
             try:
                 page = self._pages.decode(answer.body)
             except UNREADABLE:
                 raise Broken(f"The list of {self._plural} cannot be read.") from None
-            listed |= {item.metadata.name: interned(item.metadata.labels) for item in page.items or ()}
+            for item in page.items or ():
+                listed[item.metadata.name] = interned(item.metadata.labels)
+                if mute := muted(item.metadata.annotations):
+                    mutes[item.metadata.name] = mute
             if not page.metadata.more:
-                self._labels = listed
+                self._labels, self._mutes = listed, mutes
                 return page.metadata.resource_version
             params["continue"] = page.metadata.more
 
@@ -137,6 +146,10 @@ class Table:
             raise Gone(what) if change.object.code == 410 else Broken(what)
         if change.type == "DELETED":
             self._labels.pop(metadata.name, None)
+            self._mutes.pop(metadata.name, None)
         elif change.type in {"ADDED", "MODIFIED"}:
             self._labels[metadata.name] = interned(metadata.labels)
+            self._mutes.pop(metadata.name, None)
+            if mute := muted(metadata.annotations):
+                self._mutes[metadata.name] = mute
         return metadata.resource_version

@@ -7,6 +7,9 @@ events it passed, and stores dead letters and the sink's state in one transactio
 counter changes only in the transaction that settles a unit, the books balance at any time, across
 kill -9: head = sum of `appended` over all streams, and cursor - origin = sum of a reader's
 outcomes. Both are checked at every start; a file in which they do not hold is damaged.
+**Second log.** Alerting reads the event log for each notifier, and writes what is to be told into a log of that
+notifier's (`alerting`): its cursor, its books, the notifications and what it remembers, in one transaction.
+**Silences** that people made by command are a table of their own (`silences`).
 **Ledger.** What version of each entity has been seen, so that a new list tells new from known. A
 batch's changes are one blob in its transaction, folded into the table later (`ledger`).
 **Threads.** One writer thread commits whatever operations have gathered while it was busy (group
@@ -19,16 +22,32 @@ that the batch is in the ring: readers cannot tell where an answer comes from.
 offset (`shed_to`) up to which laggards must let go, and their runners count it.
 """
 
+from eventer.journal.alerting import Alerting, Notes
 from eventer.journal.books import read_books
 from eventer.journal.journal import Journal
-from eventer.journal.records import Entry, Letter, ParkedLetter, ReaderRecord, Slice, StreamKey, StreamRecord, Trial
+from eventer.journal.records import (
+    AlertingRecord,
+    Entry,
+    Letter,
+    ParkedLetter,
+    ReaderRecord,
+    Slice,
+    StreamKey,
+    StreamRecord,
+    Trial,
+)
+from eventer.journal.silences import SilenceRecord
 
 __all__ = [
+    "Alerting",
+    "AlertingRecord",
     "Entry",
     "Journal",
     "Letter",
+    "Notes",
     "ParkedLetter",
     "ReaderRecord",
+    "SilenceRecord",
     "Slice",
     "StreamKey",
     "StreamRecord",

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import msgspec
 
 from eventer.event import version_of
+from eventer.journal import notes
 from eventer.journal.codec import sealed
-from eventer.journal.records import ClusterRecord, ReaderRecord, Resumed, StreamKey, StreamRecord
+from eventer.journal.records import Carried, ClusterRecord, ReaderRecord, Resumed, StreamKey, StreamRecord
 from eventer.journal.schema import State
 
 __all__ = ["Adopted"]
@@ -28,6 +29,7 @@ class Adopted(msgspec.Struct, kw_only=True):
     streams: Mapping[StreamKey, StreamRecord]
     """Positions and times of contact; their books are empty."""
     readers: Mapping[str, Resumed]
+    notifiers: Mapping[str, tuple[Carried, Resumed]] = {}
 
     def write(self, connection: sqlite3.Connection, state: State) -> dict[StreamKey, int]:
         """Store it; return the numbers of the streams. Runs inside a transaction.
@@ -48,11 +50,16 @@ class Adopted(msgspec.Struct, kw_only=True):
             ids[key] = row.lastrowid or 0
         for name, reader in self._readers(state).items():
             connection.execute("INSERT OR REPLACE INTO reader VALUES (?, ?, ?)", (name, *sealed(reader, name)))
+        for name, carried in self._carried(state).items():
+            notes.go_on(connection, name, carried)
         return ids
 
     def remember(self, ids: Mapping[StreamKey, int], state: State) -> None:
         """Let memory follow the disk."""
         state.readers.update(self._readers(state))
+        carried = self._carried(state)
+        state.alerting.update({name: each.alerting for name, each in carried.items()})
+        state.notifiers.update({name: each.notifier for name, each in carried.items()})
         state.clusters.update(self.clusters)
         state.streams.update(self.streams)
         state.stream_ids.update(ids)
@@ -64,6 +71,17 @@ class Adopted(msgspec.Struct, kw_only=True):
             name: msgspec.structs.replace(state.readers.get(name, new), resumed=resumed)
             for name, resumed in self.readers.items()
         }
+
+    def _carried(self, state: State) -> dict[str, Carried]:
+        found = {}
+        for name, (carried, resumed) in self.notifiers.items():
+            known = state.alerting.get(name)
+            if known is None or not known.opened:
+                found[name] = carried.begun(state.head, resumed)
+            else:  # it was told of this journal's own records; its books are this journal's then
+                alerting = msgspec.structs.replace(known, resumed=resumed)
+                found[name] = Carried(alerting=alerting, notifier=state.notifiers[name])
+        return found
 
 
 def _low(stream: StreamRecord) -> int:

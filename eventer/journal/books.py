@@ -12,9 +12,9 @@ import msgspec
 
 from eventer.errors import DiskRefused
 from eventer.event import Outcome
-from eventer.journal import files, letters, log, schema
+from eventer.journal import files, letters, log, notes, schema
 from eventer.journal.codec import unsealed
-from eventer.journal.records import Letter, ReaderRecord, StreamKey, StreamRecord
+from eventer.journal.records import AlertingRecord, Letter, ReaderRecord, StreamKey, StreamRecord
 
 __all__ = ["Books", "Waiting", "read_books", "read_dead_letters", "snapshot"]
 
@@ -36,6 +36,12 @@ class Books(msgspec.Struct, kw_only=True):
     readers: dict[str, ReaderRecord]
     letters: dict[tuple[str, Outcome], int]
     waiting: dict[str, Waiting]
+    alerting: dict[str, AlertingRecord] = {}
+    """By notifier, what became of events."""
+    notifiers: dict[str, ReaderRecord] = {}
+    """By notifier, what became of the notifications made of them."""
+    told: dict[str, Waiting] = {}
+    """By notifier, what waits of those."""
 
 
 def snapshot(connection: sqlite3.Connection) -> Books:
@@ -63,12 +69,21 @@ def snapshot(connection: sqlite3.Connection) -> Books:
         for name, reader in readers.items():
             since, size = log.waiting_from(connection, reader.cursor)
             waiting[name] = Waiting(min((at for at in (since, parked.get(name)) if at is not None), default=None), size)
+        told = {}
+        notified = notes.notifiers(connection)
+        for name in notified:
+            ages = (notes.oldest(connection, name), parked.get(notes.LETTERS + name))
+            since = min((at for at in ages if at is not None), default=None)
+            told[name] = Waiting(since, notes.sizes(connection, name))
         return Books(
             head=sum(stream.appended for stream in streams.values()),
             streams=streams,
             readers=readers,
             letters=letters.count(connection),
             waiting=waiting,
+            alerting=notes.alerting(connection),
+            notifiers=notified,
+            told=told,
         )
     finally:
         connection.execute("ROLLBACK")

@@ -14,18 +14,20 @@ import msgspec
 
 from eventer.clock import Clock
 from eventer.errors import Corrupt, DiskRefused
-from eventer.event import Event, encode_lines, own_record
+from eventer.event import Event, encode_lines
 from eventer.journal import files, ledger, log
 from eventer.journal import letters as letter
 from eventer.journal.adopt import Adopted
+from eventer.journal.alerting import Alerting
 from eventer.journal.begin import Begun, begin
 from eventer.journal.codec import sealed
 from eventer.journal.house import House
-from eventer.journal.queries import Queries
 from eventer.journal.reader import Reader
-from eventer.journal.records import OWN, ClusterRecord, Letter, ReaderRecord, Slice, StreamKey, StreamRecord
-from eventer.journal.ring import Ring
+from eventer.journal.readers import Readers
+from eventer.journal.records import OWN, ClusterRecord, Letter, StreamKey, StreamRecord
 from eventer.journal.room import probe
+from eventer.journal.sent import SentTimes
+from eventer.journal.silences import SilenceTable
 from eventer.journal.writer import Writer
 
 __all__ = ["Journal"]
@@ -42,11 +44,13 @@ STUCK: Final = 600.0
 """Seconds after which it is no slow disk any more; a restart may bring the pod to its volume again."""
 
 
-class Journal(Queries):
+class Journal(Readers):
     """One open journal. Make it with `Journal.open`.
 
     Attributes:
         head: offset after the last committed event.
+        alerting: the second log, and the readers that write it.
+        silences: those that people made by command.
         ledger: which versions of entities have been seen.
         beat: monotonic time at which housekeeping was last seen at work; liveness looks at it.
         commit_failures: commits that changed nothing because the disk refused.
@@ -60,12 +64,11 @@ class Journal(Queries):
         self._clock = clock
         self._writer = Writer(begun.connection, self._failed)
         self._reader = Reader(directory, self._failed)
-        super().__init__(self._reader.run)
-        self._ring = Ring()
-        self._waiters: list[asyncio.Future[None]] = []
+        super().__init__(state, self._writer, self._reader.run)
         self._own = asyncio.Lock()
-        self._bad_rows: set[int] = set()
-        self.head = state.head
+        self.alerting = Alerting(state, self._writer, self._reader.run, self._damaged, self.record, clock)
+        self.silences = SilenceTable(state.silences, self._writer.submit)
+        self.sent = SentTimes(state.sent, self._writer.submit, clock.now().timestamp())
         self.ledger = ledger.Ledger(state.overlays, state.stream_ids, state.low, self._writer.submit, self._on_reader)
         # What was left unfolded may be of streams that are read no more: it goes first.
         self._folded_at = clock.monotonic() - (FOLD_EVERY if state.overlays else 0.0)
@@ -180,6 +183,8 @@ class Journal(Queries):
         """
         if key != OWN:
             await self.make_room()
+        if changes:
+            await self.ledger.fold(key, self.streams, ledger.HELD)
         stream = await self._stream_id(key)
         record_body, record_crc = sealed(record, *key)
         facts = ledger.encode_facts(changes) if changes else b""
@@ -207,13 +212,9 @@ class Journal(Queries):
                 if self.ledger.unfolded(key) >= ledger.FOLD_AT:
                     self._untidy.set()
             if lines:
-                self._ring.add(first, at, lines)
                 self._house.added(size)
-                self.head = state.head = first + len(lines)
-                waiters, self._waiters = self._waiters, []
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_result(None)
+                state.head = first + len(lines)
+                self._grew(first, at, lines)
 
         await self._writer.submit(write, then)
 
@@ -235,93 +236,12 @@ class Journal(Queries):
             record = msgspec.structs.replace(before, received=before.received + 1, appended=sequence)
             await self.append(OWN, record, encode_lines([event]), {})
 
-    # -- readers ---------------------------------------------------------------------------------
-
-    @property
-    def readers(self) -> Mapping[str, ReaderRecord]:
-        """The committed records of all readers."""
-        return self._state.readers
-
-    async def read(self, cursor: int, count: int, size: int) -> Slice:
-        """Return up to `count` events or `size` bytes from `cursor` on, at least one if there is.
-
-        Events whose stored bytes are damaged come as `Slice.lost`, alone, and leave a gap record.
-        """
-        if cursor >= self.head:
-            return Slice(first=cursor, lines=[])
-        found = self._ring.read(cursor, count, size)
-        if found is None:
-            found = await self._on_reader(lambda c: log.read(c, self._state.dictionary, cursor, self.head, count, size))
-        # What every reader has passed was settled before it was damaged: nothing is lost with it.
-        if found.lost and found.end > self._settled and cursor not in self._bad_rows:
-            self._bad_rows.add(cursor)
-            message = f"{found.lost} stored events are damaged on the disk and lost."
-            try:
-                await self.record(own_record(self._clock.now(), "GapDamaged", message))
-            except BaseException:
-                self._bad_rows.discard(cursor)  # nobody was told; the reader comes again
-                raise
-        return found
-
-    async def grown(self, cursor: int) -> None:
-        """Return as soon as there is an event at `cursor`."""
-        while self.head <= cursor:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
-
-    def settle(
-        self,
-        name: str,
-        record: ReaderRecord,
-        letters: Sequence[Letter] = (),
-        gone: Sequence[int] = (),
-        again: Sequence[int] = (),
-    ) -> asyncio.Future[None]:
-        """Store a reader's record and its letters in one transaction.
-
-        Args:
-            name: of the reader.
-            record: with everything counted.
-            letters: new ones, and those that change.
-            gone: numbers of letters to remove.
-            again: numbers of dead letters that are to be parked.
-
-        The returned future is done when it is on the disk; a runner may send its next batch
-        meanwhile. It raises JournalError when nothing of it happened.
-        """
-        body, crc = sealed(record, name)
-        at = self.now if again else 0.0
-
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO reader VALUES (?, ?, ?)", (name, body, crc))
-            letter.change(connection, name, letters, gone)
-            letter.park(connection, name, again, at)
-
-        return self._writer.submit(write, lambda _: self._state.readers.update({name: record}))
-
-    async def drop_lines(self, name: str, numbers: Sequence[int]) -> int:
-        """Remove letters of intake (lines that are no event) by number; return how many there were.
-
-        Its books count what came, not what is kept of it: `poison` stays as it is.
-        """
-        return int(await self._writer.submit(lambda c: letter.drop(c, name, numbers)))
-
-    async def remove_reader(self, name: str) -> None:
-        """Forget a reader and its letters."""
-
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM reader WHERE name = ?", (name,))
-            letter.forget(connection, name)
-
-        await self._writer.submit(write, lambda _: self._state.readers.pop(name, None))
-
     # -- housekeeping ----------------------------------------------------------------------------
 
     @property
     def _settled(self) -> int:
-        """Offset that every reader has reached."""
-        return min((reader.cursor for reader in self.readers.values()), default=self.head)
+        """Offset that every reader has reached, alerting included."""
+        return self._state.settled
 
     @property
     def shed_to(self) -> int:

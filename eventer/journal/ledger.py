@@ -11,6 +11,7 @@ stream's low-water mark rises over them: what is unknown and not above it counts
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -22,12 +23,14 @@ from eventer.event import version_of
 from eventer.journal.codec import sealed
 from eventer.journal.records import Entry, StreamKey, StreamRecord
 
-__all__ = ["CAPACITY", "FOLD_AT", "Changes", "Ledger", "Overlay", "decode_facts", "encode_facts"]
+__all__ = ["CAPACITY", "FOLD_AT", "HELD", "Changes", "Ledger", "Overlay", "decode_facts", "encode_facts"]
 
 CAPACITY: Final = 500_000
 """Entries of one stream before eviction; about 100 bytes each on disk."""
 FOLD_AT: Final = 10_000
 """Unfolded entries at which folding begins."""
+HELD: Final = 15_000
+"""Unfolded entries of a stream, some 300 bytes each in memory, at which its next append waits for the fold."""
 SAMPLED_FROM: Final = 50_000
 """Entries above which one in 64 stands for all when the oldest are looked for."""
 SLICE: Final = 2_000
@@ -78,9 +81,14 @@ class Overlay:
         Returns:
             The last `delta` row that may be deleted when the fold is done.
         """
-        self.folding.update(self.gathering)
+        self.folding = {**self.folding, **self.gathering} if self.folding else self.gathering
         self.gathering = {}
         return self.last_seq
+
+    def end(self, folded: dict[str, Entry | None]) -> None:
+        """Forget what is in the table, unless more is being folded by now: a fold can be cancelled at its end."""
+        if self.folding is folded:
+            self.folding = {}
 
     def __len__(self) -> int:
         return len(self.gathering) + len(self.folding)
@@ -117,6 +125,8 @@ class Ledger:
         self._low = low
         self._submit = submit
         self._read = read
+        self._turn = asyncio.Lock()
+        """Held while anything is folded: housekeeping does it, and whoever brings changes faster than that."""
 
     def note(self, key: StreamKey, changes: Changes, seq: int) -> None:
         """Take over changes that are committed as `delta` row `seq`."""
@@ -159,18 +169,15 @@ class Ledger:
         Raises:
             JournalError: the file cannot be read.
         """
-        known: dict[str, Entry] = await self._read(functools.partial(_under, key.cluster, sorted(heads)))
+        # First of memory: what is folded while the table is read would be in neither.
+        newer: dict[str, Entry | None] = {}
         for other, overlay in self._overlays.items():
             if other.cluster == key.cluster:
                 for changes in (overlay.folding, overlay.gathering):
-                    for entity, entry in changes.items():
-                        if entity.partition("/")[0] not in heads:
-                            continue
-                        if entry is None:
-                            known.pop(entity, None)
-                        else:
-                            known[entity] = entry
-        return known
+                    newer |= {name: entry for name, entry in changes.items() if name.partition("/")[0] in heads}
+        known: dict[str, Entry | None] = await self._read(functools.partial(_under, key.cluster, sorted(heads)))
+        known |= newer
+        return {name: entry for name, entry in known.items() if entry is not None}
 
     async def tidy(self, streams: Mapping[StreamKey, StreamRecord], most: int) -> None:
         """Fold the changes of those streams that have at least so many.
@@ -178,25 +185,33 @@ class Ledger:
         Raises:
             JournalError: as `fold`.
         """
-        for key, record in list(streams.items()):
-            if self.unfolded(key) >= most:
-                await self.fold(key, record)
+        for key in list(streams):
+            await self.fold(key, streams, most)
 
-    async def fold(self, key: StreamKey, record: StreamRecord) -> None:
-        """Bring a stream's changes into the table, and bound the table.
+    async def fold(self, key: StreamKey, streams: Mapping[StreamKey, StreamRecord], most: int = 1) -> None:
+        """Bring a stream's changes into the table if there are at least so many, and bound the table.
 
         Raises:
             JournalError: what was not done is done by the next call.
         """
+        if self.unfolded(key) < most:
+            return
+        async with self._turn:
+            if self.unfolded(key) >= most:
+                await self._fold(key, streams[key])
+
+    async def _fold(self, key: StreamKey, record: StreamRecord) -> None:
         stream = self._ids[key]
         overlay = self._overlays[key]
         last = overlay.begin()
-        changes = sorted(overlay.folding.items())
+        folding = overlay.folding
+        changes = sorted(folding)
         for start in range(0, len(changes), SLICE):
-            await self._submit(functools.partial(_fold, key.cluster, stream, changes[start : start + SLICE]))
+            part = [(entity, folding[entity]) for entity in changes[start : start + SLICE]]
+            await self._submit(functools.partial(_fold, key.cluster, stream, part))
         await self._submit(
             lambda c: c.execute("DELETE FROM delta WHERE stream = ? AND seq <= ?", (stream, last)),
-            lambda _: overlay.folding.clear(),
+            lambda _: overlay.end(folding),
         )
         # What lies above the stream's position may not be in its log yet, and must stay known.
         if record.position is not None:

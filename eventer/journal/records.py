@@ -11,6 +11,8 @@ from eventer.event import Outcome
 __all__ = [
     "OWN",
     "REPLAY",
+    "AlertingRecord",
+    "Carried",
     "ClusterRecord",
     "Entry",
     "Letter",
@@ -141,6 +143,85 @@ class ReaderRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Return the record after a person decided on letters: the cursor stays, and nobody need be told."""
         moved = self.moved(outcomes)
         return msgspec.structs.replace(moved, trial=self.trial, untold=self.untold)
+
+
+class AlertingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Cursor and books of the reader that makes one notifier's notifications; written whole by its only owner.
+
+    `cursor - origin = represented + suppressed + expired + unmatched + dropped + waiting` in every committed record.
+    The books of what it opened are the `ReaderRecord` of the notifier: a reader of the second log.
+    """
+
+    origin: int
+    """Offset in the event log at which it began; negative where its books go on from a journal that is lost."""
+    cursor: int
+    """Offset of the first event that was not looked at, or whose effect is not stored yet."""
+    represented: int = 0
+    """Events in the count of some notification."""
+    muted: dict[str, int] = {}
+    """Events of which nobody wanted to be told, by what kept quiet about them: a stage, a space, its name for it."""
+    expired: int = 0
+    """Events too old to be told, and not even counted in a message."""
+    unmatched: int = 0
+    """Events that are no problem of this notifier's."""
+    dropped: int = 0
+    """Events that could not be read any more."""
+    waiting: int = 0
+    """Events that the next notifications will stand for; the stored state holds them."""
+    duplicate: int = 0
+    """Events that were decided on in a journal that is lost."""
+    opened: int = 0
+    """Notifications made: the head of the notifier's log."""
+    resumed: Resumed | None = None
+    """None as soon as nothing of it can come any more."""
+
+    @property
+    def suppressed(self) -> int:
+        """Events of which nobody wanted to be told."""
+        return sum(self.muted.values())
+
+    @property
+    def balanced(self) -> bool:
+        """Whether each event is in exactly one count."""
+        told = (self.represented, self.suppressed, self.expired, self.unmatched, self.duplicate)
+        counts = (*told, self.dropped, self.waiting)
+        return self.cursor - self.origin == sum(counts) and min(*counts, self.opened) >= 0
+
+
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """What of one notifier goes on in another journal: of a moment at which nothing was left to be told."""
+
+    alerting: AlertingRecord
+    notifier: ReaderRecord
+    state: bytes = b""
+    """What alerting remembered, as the journal keeps it; empty where that is nothing."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is not bounded by itself."""
+        return len(self.state) + len(self.notifier.state or b"")
+
+    @property
+    def balanced(self) -> bool:
+        """Whether its books are those of such a moment."""
+        notifier = self.notifier
+        told = notifier.origin == 0 and notifier.cursor == self.alerting.opened == sum(notifier.outcomes.values())
+        return self.alerting.balanced and told and min(notifier.outcomes.values(), default=0) >= 0
+
+    def begun(self, head: int, resumed: Resumed) -> Carried:
+        """Return it with its cursor at the head of a new journal. The letters of the other one are lost."""
+        reader = self.alerting
+        outcomes = dict(self.notifier.outcomes)
+        dead = outcomes.pop(Outcome.DEAD, 0)
+        if dead:
+            outcomes[Outcome.DROPPED] = outcomes.get(Outcome.DROPPED, 0) + dead
+        return Carried(
+            alerting=msgspec.structs.replace(
+                reader, origin=head - reader.cursor + reader.origin, cursor=head, resumed=resumed
+            ),
+            notifier=msgspec.structs.replace(self.notifier, outcomes=outcomes),
+            state=self.state,
+        )
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):

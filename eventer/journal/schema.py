@@ -17,15 +17,16 @@ import msgspec
 
 from eventer.errors import Corrupt, DiskRefused, JournalError, Newer
 from eventer.event import Outcome
-from eventer.journal import letters, log
+from eventer.journal import letters, log, notes, sent, silences
 from eventer.journal.codec import DICTIONARY, sealed, unsealed
 from eventer.journal.files import FILE
 from eventer.journal.ledger import Overlay, decode_facts
-from eventer.journal.records import ClusterRecord, ReaderRecord, StreamKey, StreamRecord
+from eventer.journal.records import AlertingRecord, ClusterRecord, ReaderRecord, StreamKey, StreamRecord
+from eventer.journal.silences import SilenceRecord
 
 __all__ = ["FAILURES", "State", "connect", "load", "translate"]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """PRAGMA user_version. A minor version adds columns and tables only, so that the one before can
 still open the file; a number above the next one is refused."""
 READABLE: Final = VERSION + 1
@@ -53,6 +54,9 @@ CREATE TABLE letter(
     reason TEXT NOT NULL, answer TEXT NOT NULL, crc INTEGER NOT NULL, event BLOB NOT NULL, UNIQUE(reader, number));
 CREATE INDEX letter_reader ON letter(reader, state);
 """
+"""Of format 1; what later ones add is in `ADDED`."""
+ADDED: Final = {2: notes.TABLES + silences.TABLES}
+"""What a format has that the one before has not. Nothing else may change: see `VERSION`."""
 
 LOG: Final = 5 << 20
 """Bytes of the write-ahead log, for which it has blocks at any time: 1,000 pages of 4 KiB, after which it is
@@ -69,7 +73,7 @@ PRAGMAS: Final = (
     "secure_delete=OFF",
 )
 
-SMALL: Final = ("meta", "cluster", "stream", "reader", "delta")
+SMALL: Final = ("meta", "cluster", "stream", "reader", "delta", "alerting", "notifier", "silence")
 """Tables that every start checks whole. All others are found out when they are read."""
 
 _DISK: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
@@ -145,10 +149,21 @@ class State(msgspec.Struct):
     readers: dict[str, ReaderRecord]
     overlays: dict[StreamKey, Overlay]
     head: int
+    alerting: dict[str, AlertingRecord]
+    notifiers: dict[str, ReaderRecord]
+    silences: dict[str, SilenceRecord]
+    sent: dict[str, list[float]]
+    """When far sides were sent to last; see `sent`."""
     stored: int = 0
     """Bytes of bodies in the log."""
     passed: int = 0
     """Bytes of those that every reader has passed."""
+
+    @property
+    def settled(self) -> int:
+        """Offset that every reader has reached, alerting included."""
+        readers: list[ReaderRecord | AlertingRecord] = [*self.readers.values(), *self.alerting.values()]
+        return min((each.cursor for each in readers), default=self.head)
 
 
 def load(connection: sqlite3.Connection, *, known: bool = False) -> State:
@@ -183,10 +198,10 @@ def _load(connection: sqlite3.Connection, *, known: bool) -> State:
         )
     if version < 0:
         raise Corrupt("The journal's format is no number of ours.")
-    if version == 0:
-        if known:
-            raise Corrupt("The journal has lost its content.")
-        _create(connection)
+    if version == 0 and known:
+        raise Corrupt("The journal has lost its content.")
+    if version < VERSION:
+        _lay(connection, version)
     for table in SMALL:
         # A damaged page can hide rows from a query; this sees it.
         for (fault,) in connection.execute(f"PRAGMA integrity_check({table})"):
@@ -211,6 +226,10 @@ def _load(connection: sqlite3.Connection, *, known: bool) -> State:
         },
         overlays={},
         head=0,
+        alerting=notes.alerting(connection),
+        notifiers=notes.notifiers(connection),
+        silences=silences.silences(connection),
+        sent=sent.load(meta),
     )
     for id_, cluster, scope, body, crc, low, low_crc in connection.execute(
         "SELECT id, cluster, scope, record, crc, low, low_crc FROM stream"
@@ -225,31 +244,38 @@ def _load(connection: sqlite3.Connection, *, known: bool) -> State:
     _check_books(connection, state)
     _load_deltas(connection, state)
     state.stored = log.waiting(connection)
-    state.passed = log.passed(connection, min((each.cursor for each in state.readers.values()), default=state.head))
+    state.passed = log.passed(connection, state.settled)
     return state
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables:
+def _lay(connection: sqlite3.Connection, version: int) -> None:
+    """Bring a database from a format to this one, in one transaction; 0 is an empty one."""
+    if not version and connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
         raise Corrupt("The file is a database of another program.")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in TABLES.split(";\n"):
-            connection.execute(statement)
-        connection.executemany(
-            "INSERT INTO meta VALUES (?, ?)",
-            [
-                ("instance", secrets.token_hex(4)),
-                ("dictionary", DICTIONARY),
-                ("dictionary_crc", zlib.crc32(DICTIONARY)),
-            ],
-        )
+        if not version:
+            _execute(connection, TABLES)
+            connection.executemany(
+                "INSERT INTO meta VALUES (?, ?)",
+                [
+                    ("instance", secrets.token_hex(4)),
+                    ("dictionary", DICTIONARY),
+                    ("dictionary_crc", zlib.crc32(DICTIONARY)),
+                ],
+            )
+        for later in range(version + 1, VERSION + 1):
+            _execute(connection, ADDED.get(later, ""))
         connection.execute(f"PRAGMA user_version={VERSION}")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _execute(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";\n"):
+        connection.execute(statement)
 
 
 def _load_deltas(connection: sqlite3.Connection, state: State) -> None:
@@ -284,3 +310,4 @@ def _check_books(connection: sqlite3.Connection, state: State) -> None:
             raise Corrupt(f"The books of sink {name} do not balance.")
         if last is None and reader.cursor != state.head:
             raise Corrupt(f"Events that sink {name} has not settled are gone from the log.")
+    notes.check(state.alerting, state.notifiers, state.head, kept)

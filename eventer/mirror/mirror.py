@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -17,9 +17,11 @@ from eventer.clock import Backoff, Clock
 from eventer.errors import EventerError, JournalError, Refused, SourceError
 from eventer.event import Outcome, own_record
 from eventer.journal import Journal, StreamKey
-from eventer.journal.records import OWN
+from eventer.journal.notes import LETTERS
+from eventer.journal.records import OWN, Resumed
 from eventer.mirror.marks import Marks
 from eventer.mirror.record import Cluster, Kept, Reached, StreamKept, TooLarge, Unusable, decode, encode
+from eventer.mirror.told import Told
 
 __all__ = ["Mirror", "MirrorStatus", "Store"]
 
@@ -93,13 +95,21 @@ class Mirror:
         self._written: Kept | None = None
         self._floors: dict[str, dict[StreamKey, Reached]] = {}
         """What sinks have settled for certain, by an earlier mirror or the last look."""
+        self._told = Told(journal)
+        """Of the moments of which the floors of notifiers are."""
         self._dead: dict[str, int] = {}
         self._other = ""
         self._yield_until = 0.0
 
     # -- the start -------------------------------------------------------------------------------
 
-    async def resume(self, sinks: Mapping[str, bool], scopes: Iterable[tuple[str | None, str]]) -> bool:
+    async def resume(
+        self,
+        sinks: Mapping[str, bool],
+        scopes: Iterable[tuple[str | None, str]],
+        notifiers: Collection[str] = (),
+        readable: Callable[[bytes], bool] = bool,
+    ) -> bool:
         """Take over what the mirror holds, if no stream was ever read into this journal; a journal that knows wins.
 
         Call it before any reader or stream is begun.
@@ -107,6 +117,8 @@ class Mirror:
         Args:
             sinks: names in the configuration; whether each, if new, begins with what comes next.
             scopes: cluster (None: it has no name of its own) and scope of each stream; a scope may have `*` in it.
+            notifiers: those of the sinks that are told of problems.
+            readable: whether alerting understands what the mirror says that it remembered.
 
         Returns:
             False if the mirror could not be used. What the clusters hold must all be exported then.
@@ -118,23 +130,31 @@ class Mirror:
         if all(key == OWN for key in self._journal.streams):
             self.status.resuming = True
             try:
-                usable = await self._resume(sinks, scopes)
+                usable = await self._resume(sinks, scopes, notifiers, readable)
             finally:
                 self.status.resuming = False
-        self._dead = {
-            name: reader.resumed.dead
-            for name, reader in self._journal.readers.items()
-            if reader.resumed is not None and reader.resumed.dead
-        }
+        self._dead = {name: resumed.dead for name, resumed in self._resumed().items() if resumed.dead}
         return usable
 
-    async def _resume(self, sinks: Mapping[str, bool], scopes: Iterable[tuple[str | None, str]]) -> bool:
+    def _resumed(self) -> dict[str, Resumed]:
+        """Return what readers settled in an earlier journal, as far as it may come again."""
+        found = {name: reader.resumed for name, reader in self._journal.readers.items()}
+        found |= {name: reader.resumed for name, reader in self._journal.alerting.readers.items()}
+        return {name: resumed for name, resumed in found.items() if resumed is not None}
+
+    async def _resume(
+        self,
+        sinks: Mapping[str, bool],
+        scopes: Iterable[tuple[str | None, str]],
+        notifiers: Collection[str],
+        readable: Callable[[bytes], bool],
+    ) -> bool:
         try:
             kept = await self._found()
         except (SourceError, Unusable) as error:
             reason = str(error)
         else:
-            return await self._adopt(kept, sinks, scopes)
+            return await self._adopt(kept, sinks, scopes, notifiers, readable)
         log.error("mirror of no use, everything is exported again", configmap=self._store.shown, reason=reason)
         return False
 
@@ -154,17 +174,27 @@ class Mirror:
             await self._clock.sleep(wait)
 
     async def _adopt(
-        self, kept: Kept | None, sinks: Mapping[str, bool], scopes: Iterable[tuple[str | None, str]]
+        self,
+        kept: Kept | None,
+        sinks: Mapping[str, bool],
+        scopes: Iterable[tuple[str | None, str]],
+        notifiers: Collection[str],
+        readable: Callable[[bytes], bool],
     ) -> bool:
         self.status.error = ""
         if kept is None:
             log.info("no mirror yet, this is the first start", configmap=self._store.shown)
             return True
-        adopted = kept.adopted(sinks, scopes)
-        self._floors = {name: kept.reached(name) for name in sinks if name in kept.sinks}
+        for name, carried in kept.notifiers.items():
+            if carried.state and not readable(carried.state):
+                log.error("what a notifier was told is unreadable, it is told again", sink=name)
+                kept.forget(name)
+        adopted = kept.adopted(sinks, scopes, notifiers)
+        self._restore(kept)
         gone = [name for name in kept.sinks if name not in sinks]
         if gone:
             log.warning("sinks of the mirror are not in the configuration any more", sinks=gone)
+        await self._journal.silences.change(kept.silences)
         await self._journal.adopt(adopted)
         log.warning(
             "the journal is new, streams go on by the mirror",
@@ -261,9 +291,8 @@ class Mirror:
         if before is None:
             # The first look. A journal that began from this mirror has no positions of its own for sinks that are
             # behind; what another journal wrote says nothing of this one.
-            resumed = any(reader.resumed for reader in self._journal.readers.values())
-            if kept is not None and (mine or resumed) and not self._floors:
-                self._floors = {name: kept.reached(name) for name in kept.sinks}
+            if kept is not None and (mine or self._resumed()) and not self._floors:
+                self._restore(kept)
         elif mine:
             self._other = ""
             self._yield_until = 0.0
@@ -275,6 +304,10 @@ class Mirror:
                 f"Another Eventer writes the mirror {self._store.shown} as well, so this one leaves it alone until the "
                 f"other has been silent for {YIELD:.0f} s. Stop one of them, or give each a ConfigMap of its own."
             )
+
+    def _restore(self, kept: Kept) -> None:
+        self._floors = {name: kept.reached(name) for name in kept.sinks}
+        self._told.restore(kept.notifiers)
 
     async def _read(self) -> Kept | None:
         text, self._version = await self._store.read()
@@ -300,9 +333,17 @@ class Mirror:
                 offset = min([offset, *(letter.number for letter in parked[:1])])
             offsets.append(offset)
             settled[name] = self._furthest(name, self._marks.below(offset))
+        for name, alerting in dict(journal.alerting.readers).items():
+            offsets.append(alerting.cursor)
+            told = await self._told.look(name)
+            floor = self._floors.get(name, {})
+            settled[name] = floor if told is None else self._furthest(name, self._marks.below(told))
+        for name in self._told.gone():
+            settled.pop(name, None)
         self._marks.forget(min(offsets, default=journal.head))
         self._floors = settled
         dead = await journal.letters()
+        letters = {name: LETTERS + name if name in self._told.kept else name for name in settled}
         return Kept(
             instance=journal.instance,
             clusters=clusters,
@@ -316,7 +357,9 @@ class Mirror:
                 for key, reached in sorted(read.items())
                 if key.cluster in clusters
             ],
-            sinks={name: dead.get((name, Outcome.DEAD), 0) for name in readers},
+            sinks={name: dead.get((each, Outcome.DEAD), 0) for name, each in letters.items()},
+            notifiers=dict(self._told.kept),
+            silences=self._told.silences(self._clock.now().timestamp()),
         )
 
     def _furthest(self, sink: str, marked: Mapping[StreamKey, Reached]) -> dict[StreamKey, Reached]:

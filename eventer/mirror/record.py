@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Final
 
@@ -11,17 +11,20 @@ from msgspec import Meta
 
 from eventer.errors import EventerError
 from eventer.event import EPOCH_SHIFT, version_of
-from eventer.journal import StreamKey, StreamRecord
+from eventer.journal import SilenceRecord, StreamKey, StreamRecord
 from eventer.journal.adopt import Adopted
-from eventer.journal.records import ClusterRecord, Resumed
+from eventer.journal.records import AlertingRecord, Carried, ClusterRecord, ReaderRecord, Resumed
 
-__all__ = ["KEY", "LARGEST", "Kept", "Reached", "StreamKept", "TooLarge", "Unusable", "decode", "encode"]
+__all__ = ["KEY", "LARGEST", "NOTHING", "Kept", "Reached", "StreamKept", "TooLarge", "Unusable", "decode", "encode"]
 
 KEY: Final = "positions.json"
 """Key of the text in the ConfigMap."""
 FORMAT: Final = 1
 LARGEST: Final = 900 << 10
 """Bytes. A ConfigMap holds 1 MiB (https://kubernetes.io/docs/concepts/configuration/configmap/#motivation)."""
+
+NOTHING: Final = Carried(alerting=AlertingRecord(origin=0, cursor=0), notifier=ReaderRecord(origin=0, cursor=0))
+"""What there is of a notifier that was never told everything."""
 
 _Number = Annotated[int, Meta(ge=0, lt=1 << EPOCH_SHIFT)]
 _Epoch = Annotated[int, Meta(ge=0, lt=1 << 15)]
@@ -83,6 +86,10 @@ class Kept(msgspec.Struct, kw_only=True):
     streams: list[StreamKept]
     sinks: dict[str, Annotated[int, Meta(ge=0)]]
     """Dead letters of each sink: they are in the journal alone, and lost with it."""
+    notifiers: dict[str, Carried] = {}
+    """Of the sinks that are told of problems: what each was told, of the moment that its positions are of."""
+    silences: dict[str, SilenceRecord] = {}
+    """Those that people made by command, and that are not over."""
 
     def __post_init__(self) -> None:
         """Refuse what no mirror of ours says."""
@@ -92,16 +99,32 @@ class Kept(msgspec.Struct, kw_only=True):
                 raise ValueError(f"the stream {stream.scope} is of a cluster that is not there")
             if any(each.epoch > cluster.epoch for each in (stream.read, *stream.sinks.values())):
                 raise ValueError(f"the stream {stream.scope} is in an epoch that its cluster has not reached")
+        for name, carried in self.notifiers.items():
+            if name not in self.sinks or not carried.balanced:
+                raise ValueError(f"the books of the notifier {name} do not balance")
 
     def reached(self, sink: str) -> dict[StreamKey, Reached]:
         """Return how far a sink has settled each stream."""
         return {stream.key: stream.sinks[sink] for stream in self.streams if sink in stream.sinks}
 
-    def adopted(self, sinks: Mapping[str, bool], scopes: Iterable[tuple[str | None, str]]) -> Adopted:
+    def forget(self, notifier: str) -> None:
+        """Know nothing of a notifier but its name: whatever the clusters hold is decided on again for it."""
+        self.notifiers[notifier] = NOTHING
+        for stream in self.streams:
+            stream.sinks.pop(notifier, None)
+
+    def adopted(
+        self,
+        sinks: Mapping[str, bool],
+        scopes: Iterable[tuple[str | None, str]],
+        notifiers: Collection[str] = (),
+    ) -> Adopted:
         """Return what a new journal takes over, for the sinks and streams of a configuration.
 
         Args:
             sinks: whether each, if it is not known here, begins with what comes next.
+            notifiers: those of them that are told of problems. One that was sent events here is not known, nor is one
+                the other way round.
             scopes: cluster (None: it has no name of its own) and scope of each stream; a scope may have `*` in it.
         """
         wanted = list(scopes)
@@ -110,7 +133,12 @@ class Kept(msgspec.Struct, kw_only=True):
             for each in self.streams
             if any(name in {None, each.cluster} and fnmatchcase(each.scope, scope) for name, scope in wanted)
         ]
-        known = [name for name in sinks if name in self.sinks]
+        known = [name for name in sinks if name in self.sinks and (name in self.notifiers) is (name in notifiers)]
+        resumed = {
+            name: Resumed(versions=_versions(streams, name, new=name not in known), dead=self.sinks.get(name, 0))
+            for name, ahead in sinks.items()
+            if name in known or ahead
+        }
         return Adopted(
             clusters={
                 name: ClusterRecord(uid=cluster.uid, epoch=cluster.epoch)
@@ -118,10 +146,11 @@ class Kept(msgspec.Struct, kw_only=True):
                 if any(stream.cluster == name for stream in streams)
             },
             streams={stream.key: _begin(stream, known) for stream in streams},
-            readers={
-                name: Resumed(versions=_versions(streams, name, new=name not in known), dead=self.sinks.get(name, 0))
-                for name, ahead in sinks.items()
-                if name in known or ahead
+            readers={name: each for name, each in resumed.items() if name not in notifiers},
+            notifiers={
+                name: (self.notifiers[name] if name in known else NOTHING, each)
+                for name, each in resumed.items()
+                if name in notifiers
             },
         )
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
-__all__ = ["COMMIT_SECONDS", "ENRICHED", "LOOKUPS", "REGISTRY", "SEND_SECONDS"]
+__all__ = ["COMMIT_SECONDS", "DEFAULTED", "ENRICHED", "LOOKUPS", "REGISTRY", "SEND_SECONDS"]
 
 REGISTRY: Final = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -20,6 +20,12 @@ SEND_SECONDS: Final = Histogram(
     "Duration of sends, failed ones included.",
     ["sink"],
     buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60),
+    registry=REGISTRY,
+)
+DEFAULTED: Final = Counter(
+    "eventer_sink_defaulted",
+    "Messages that went out in the usual words because the user's template failed on them.",
+    ["sink"],
     registry=REGISTRY,
 )
 COMMIT_SECONDS: Final = Histogram(

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from eventer.errors import Broken, SourceError
-from eventer.event import EPOCH_SHIFT, Arrivals
+from eventer.event import EPOCH_SHIFT, Arrivals, version_of
 from eventer.source import shapes
 from eventer.source.answers import Unreadable, error_of
 
@@ -116,7 +116,7 @@ class Envelope(ABC):
             if kind == "BOOKMARK":
                 block.bookmarks += 1
             elif not self._take(arrivals, kind, line, metadata):
-                arrivals.poison.append(raw[:POISON_CAP])
+                self._poison(arrivals, raw, metadata)
         return block
 
     def _decode_line(self, raw: bytes) -> tuple[str, Any]:
@@ -167,8 +167,19 @@ class Envelope(ABC):
                 taken = self._take(arrivals, "", body, body.metadata)
                 break
             if not taken:
-                arrivals.poison.append(data[:POISON_CAP])
+                self._poison(arrivals, data, metadata_of(b'{"object":%s}' % data))
         return arrivals
+
+    def _poison(self, arrivals: Arrivals, raw: bytes, metadata: shapes.Metadata | None) -> None:
+        raw = raw[:POISON_CAP]
+        arrivals.poison.append(raw)
+        uid, version = identity(metadata)
+        if uid and version is not None:
+            arrivals.called[raw] = self._state(uid, version)
+
+    def _state(self, uid: str, version: int) -> str:
+        """Return what tells a state of an object that cannot be read from other states and objects."""
+        return f"{uid}/{version_of(self.epoch, version)}"
 
     def listing(self, body: bytes | bytearray) -> Listing:
         """Decode one page of a metadata-only list.

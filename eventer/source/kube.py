@@ -26,11 +26,10 @@ from eventer.errors import Broken, ConfigError, Fault, Refused, SourceError
 from eventer.source.answers import date_of, failure_of, words
 from eventer.source.envelope import uid_of
 from eventer.source.keepalive import harden
+from eventer.source.reads import READ_SIZE, Reads, Stalled
 
 __all__ = ["Answer", "Cluster", "Oversized", "Reads", "Stalled", "identify"]
 
-READ_SIZE: Final = 256 << 10
-"""Most bytes of one read. It bounds what is decoded at once, and with it latency and memory."""
 BODY_CAP: Final = 256 << 20
 """Most bytes of one answer. A page of 500 events has 0.6 MB as a rule."""
 CONNECT: Final = 10.0
@@ -43,10 +42,6 @@ _PLUGIN: Final = re.compile(r"exec: process returned (-?\d+)")
 """How kubernetes_asyncio says that an exec plugin failed."""
 
 
-class Stalled(Broken):
-    """Nothing was read within the deadline although the connection looks alive."""
-
-
 class Oversized(Broken):
     """An answer is larger than we are willing to hold; ask for less at once."""
 
@@ -57,35 +52,6 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes | bytearray
     date: datetime | None
     """The server's clock (Date header), None where it tells none."""
-
-
-class Reads:
-    """The body of an open watch, read piece by piece."""
-
-    def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
-        self._response = response
-        self._idle = idle
-        self.date = date_of(response.headers)
-        """The server's clock when it answered, None where it tells none."""
-
-    async def read(self) -> bytes:
-        """Return what has arrived, at most 256 KiB; empty at a clean end.
-
-        Raises:
-            Stalled: nothing came for the idle deadline.
-            Broken: the connection is lost, was cut within a chunk, or `close` was called.
-        """
-        try:
-            async with asyncio.timeout(self._idle):
-                return await self._response.content.read(READ_SIZE)
-        except TimeoutError:
-            raise Stalled(f"The watch was silent for {self._idle:.0f} s, longer than the server promised.") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Broken(f"The watch was cut: {words(error)}.") from None
-
-    def close(self) -> None:
-        """Close the socket, so that a `read` under way ends at once."""
-        self._response.close()
 
 
 class _Call(NamedTuple):

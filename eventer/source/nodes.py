@@ -89,6 +89,11 @@ class NodeDecoder(Envelope):
         arrivals.sightings.append(NodeSighting(self._edges, body, version_of(self.epoch, version), kind))
         return True
 
+    def _state(self, uid: str, version: int) -> str:
+        # A Node that cannot be read is one thing, however often its heartbeats bring it.
+        del version
+        return uid
+
     def _called(self, metadata: shapes.Metadata) -> str:
         # With its name, which must be known when a Node is found to be gone.
         return f"node/{metadata.uid}/{metadata.name}" if metadata.uid and metadata.name else ""

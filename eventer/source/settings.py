@@ -77,8 +77,10 @@ class StreamStatus:
         self.last_error = ""
         self.last_line: float | None = None
         self.last_event: float | None = None
-        self.lag = 0.0
-        """Seconds from the newest occurrence that the watch brought last to its coming, by two clocks."""
+        """When a watch brought an object last, and not only a bookmark or a deletion. Of nodes heartbeats count."""
+        self.lag: float | None = None
+        """Seconds from the newest occurrence that the watch brought last to its coming, by two clocks. None before the
+        first, and of nodes, whose lines do not say when they were written."""
         self.ended: dict[Cause, int] = dict.fromkeys(Cause, 0)
         """Ends of connections by cause (watches and lists)."""
         self.watches = 0

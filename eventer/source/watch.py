@@ -174,7 +174,8 @@ class Stream:
                         status.ended[Cause.AUDIT if self._must_list else Cause.EPOCH] += 1
                         return 0.0
                     if settings.pause and len(data) < _LITTLE:
-                        await self._clock.sleep(settings.pause)
+                        with reads.resting():
+                            await self._clock.sleep(settings.pause)
             finally:
                 self._live = None
                 unstored.cancel()
@@ -216,9 +217,10 @@ class Stream:
             self._audits.note(arrivals)
             now = self._contact.now()
             status.last_line = now.timestamp()
+            if arrivals.events or arrivals.sightings:
+                status.last_event = status.last_line
             if arrivals.events:
                 # They come in the order of their writing, so the last one is the newest.
-                status.last_event = status.last_line
                 status.lag = max(0.0, (now - arrivals.events[-1].time).total_seconds())
             status.bookmarks += block.bookmarks
             status.poison += len(arrivals.poison)

@@ -78,6 +78,23 @@ async def test_what_is_never_answered_goes_out_late(server: ObjectServer, site: 
     site.balanced()
 
 
+async def test_the_last_words_of_a_long_log_go_with_the_event(server: ObjectServer, site: Site) -> None:
+    about = pod(server, "web-1-x")
+    server.objects.logs["/api/v1/namespaces/shop/pods/web-1-x/log"] = (
+        b"x" * 15_000 + b"\n"
+    ) * 30 + b"panic: no memory\n"
+    site.document["sinks"]["out"]["enrich"] = ["logs"]
+    site.document["lookups"] = {"timeout": "10s"}
+    async with site.running() as life:
+        server.create("e", namespace="shop", involvedObject=about, reason="BackOff")
+        await until(site.records, "the event")
+        await life.settled("out", "plain")
+    (record,) = site.records()
+    assert record["about"]["enriched"] == "ok"
+    assert record["about"]["log"].endswith("\npanic: no memory") and len(record["about"]["log"]) <= 2048
+    site.balanced()
+
+
 async def test_a_reload_begins_and_ends_look_ups(server: ObjectServer, site: Site) -> None:
     about = pod(server, "web-1-x")
     async with site.running() as life:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import socket
 import stat
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -216,6 +218,29 @@ async def test_a_watch_is_read_in_bounded_pieces(server: ApiServer, cluster: Clu
             sizes.append(len(await reads.read()))
     assert max(sizes) <= READ_SIZE
     await until(lambda: not server.watching)
+
+
+async def test_what_comes_while_a_watch_rests_is_read_at_once(server: ApiServer, cluster: Cluster) -> None:
+    version = server.store.version
+    async with cluster.watch("/api/v1/events", {"watch": "1", "resourceVersion": str(version)}, idle=10) as reads:
+        await until(lambda: server.watching)
+        connection = reads._response.connection
+        assert connection is not None and connection.transport is not None
+        sock = connection.transport.get_extra_info("socket")
+        waiting = bytearray(4)
+
+        def arrived() -> int:
+            fcntl.ioctl(sock.fileno(), termios.FIONREAD, waiting)
+            return int.from_bytes(waiting, sys.byteorder)
+
+        with reads.resting():
+            for number in range(5):
+                before = arrived()
+                server.create(f"e{number}")
+                await until(lambda before=before: arrived() > before)  # type: ignore[misc]
+        assert (await reads.read()).count(b"\n") == 5
+        server.create("after")
+        assert (await reads.read()).count(b"\n") == 1
 
 
 async def test_a_watch_s_socket_is_closed_by_close(server: ApiServer, cluster: Cluster) -> None:

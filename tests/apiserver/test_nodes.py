@@ -158,6 +158,31 @@ async def test_nodes_come_go_and_come_again_under_their_name(site: Site, server:
     assert (len(set(uids[:4])), uids[4] in uids[:4]) == (1, False)
 
 
+@pytest.mark.parametrize("unseen", [False, True])
+async def test_a_node_that_goes_while_it_is_ill_is_told_to_be_gone_by_the_name_of_its_object(
+    site: Site, server: ApiServer, unseen: bool
+) -> None:
+    """Once, and its conditions get no end of their own: whoever follows them ends them by their object."""
+    server.nodes.add("ill", {"Ready": "False", "DiskPressure": "True"}, unschedulable=True)
+    server.nodes.add("well")
+    async with site.running() as life:
+        await stored(life, server)
+        if not unseen:
+            server.nodes.delete("ill")
+            await stored(life, server)
+    if unseen:
+        server.nodes.delete("ill")
+        server.nodes.store.compact()
+    async with site.running() as life:
+        await stored(life, server)
+    *bad, gone = site.records("node")
+    assert sorted(each["reason"] for each in bad) == ["Cordoned", "DiskPressureIsTrue", "ReadyIsFalse"]
+    assert (gone["reason"], gone["kind"], gone.get("state", "")) == ("NodeDeleted", "Node", "")
+    assert {each["object"] for each in (*bad, gone)} == {"prod/Node//ill"}
+    assert len({each["uid"] for each in (*bad, gone)}) == 1
+    site.balanced()
+
+
 async def test_a_condition_that_is_removed_while_bad_is_over(site: Site, server: ApiServer) -> None:
     node = server.nodes.add("n1", {"Ready": "True", "KernelDeadlock": "True"})
     async with site.running() as life:
@@ -287,14 +312,16 @@ async def test_a_node_that_cannot_be_read_is_a_dead_letter_and_not_a_node_that_i
     server.nodes.add("well", {"Ready": "True"})
     async with site.running() as life:
         await stored(life, server)
-        server.nodes.store.put({**server.nodes.get("odd"), "status": {"conditions": "none"}})
+        for status in ("none", "still none"):
+            server.nodes.store.put({**server.nodes.get("odd"), "status": {"conditions": status}})
         await stored(life, server)
     async with site.running() as life:
         server.nodes.condition("well", "Ready", "False")
         server.nodes.store.compact()
         server.cut()
         await stored(life, server)
-        assert life.journal.stream(NODES).poison == 2  # as a line, and as an item
+        assert life.journal.stream(NODES).poison == 1  # once, though each heartbeat and each list brings it
+    site.balanced()
     assert told(site) == [("well", "Ready", "False", "firing")]
 
 

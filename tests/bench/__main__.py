@@ -14,6 +14,7 @@
     python -m tests.bench kafka                    a real broker, against aiokafka's own producer
     python -m tests.bench stores                   Kafka and Elasticsearch at once, against read + decode
     python -m tests.bench nodes                    heartbeats of 5,000 nodes: CPU, memory, edges
+    python -m tests.bench alerting                 alerting on the path of events, and messages of played incidents
     python -m tests.bench peer --peer PATH         against kubernetes-event-exporter
 
 Absolute figures are of the machine that ran it; only the ratios are claims.
@@ -29,7 +30,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import compare, elasticsearch, influxdb, load, nodes, path, peer, sls, start, surface
+from tests.bench import alerting, compare, elasticsearch, influxdb, load, nodes, path, peer, sls, start, surface
 from tests.bench.rig import Bench, say
 
 ALWAYS = ("flat", "profile", "rules", "sync", "latency", "memory")
@@ -71,6 +72,7 @@ def main() -> int:
         "sync": lambda bench: path.sync(bench, n, rounds),
         "latency": load.latency,
         "nodes": nodes.nodes,
+        "alerting": alerting.alerting,
         "memory": lambda bench: load.backlog(bench, args.backlog),
         "compare": lambda bench: compare.compare(bench, args.baseline, n, rounds),
         "idle": lambda bench: load.idle(bench, args.seconds),

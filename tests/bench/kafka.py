@@ -9,18 +9,21 @@ batch API, acknowledged by all replicas and idempotent, in batches of the same s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
 import statistics
 import sys
+import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from tests.bench.rig import Bench, end, memory, say, start
+from tests.bench.rig import Bench, flat_out, memory, printed, say
 from tests.real.brokers import Kafka
 
 _PARTITIONS = 3
@@ -35,22 +38,31 @@ def kafka(bench: Bench, n: int, rounds: int) -> None:
     asyncio.run(_measure(bench, n, rounds))
 
 
-async def _measure(bench: Bench, n: int, rounds: int) -> None:
+@contextlib.asynccontextmanager
+async def broker(bench: Bench) -> AsyncIterator[Kafka]:
+    """Run a broker."""
     # It tells of each connection that is refused while a broker starts.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    directory = bench.dir / "kafka"
-    directory.mkdir()
-    cluster = Kafka(directory)
+    with tempfile.TemporaryDirectory(dir=bench.dir) as directory:
+        cluster = Kafka(Path(directory))
+        try:
+            await cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+async def _measure(bench: Bench, n: int, rounds: int) -> None:
     rows: dict[str, list[tuple[float, float, float]]] = {"null": [], "kafka": [], "bare client": []}
     requests: list[float] = []
-    try:
-        await cluster.start()
-        records = directory / "records.jsonl"
+    records = bench.dir / "records.jsonl"
+    async with broker(bench) as cluster:
         for number in range(rounds):
-            rows["null"].append(_daemon(bench, n, {"kind": "stdout"})[:3])
+            micros, rate, peak, _ = flat_out(bench, n, {"out": {"kind": "stdout"}})
+            rows["null"].append((micros, rate, peak))
             topic = await cluster.topic(f"round-{number}", partitions=_PARTITIONS)
             sink = {"kind": "kafka", "brokers": cluster.servers(), "topic": topic}
-            micros, rate, peak, sends = await asyncio.to_thread(_daemon, bench, n, sink)
+            micros, rate, peak, sends = await asyncio.to_thread(flat_out, bench, n, {"out": sink})
             rows["kafka"].append((micros, rate, peak))
             requests.append(sends / n * 10_000)
             assert await cluster.count(topic) == n, "not every event is there once"
@@ -59,8 +71,6 @@ async def _measure(bench: Bench, n: int, rounds: int) -> None:
             bare = await cluster.topic(f"bare-{number}", partitions=_PARTITIONS)
             rows["bare client"].append(await asyncio.to_thread(_bare, records, cluster.servers()[0], bare, n))
         drained = await _drain(bench, cluster, n)
-    finally:
-        cluster.stop()
     say(f"\n| kafka, {n:,} events | CPU µs/event | events/s | peak MiB |\n|---|---|---|---|")
     medians = {name: [statistics.median(values) for values in zip(*runs, strict=True)] for name, runs in rows.items()}
     for name, (micros, rate, peak) in medians.items():
@@ -71,20 +81,6 @@ async def _measure(bench: Bench, n: int, rounds: int) -> None:
     )
     say(f"{statistics.median(requests):.1f} sends per 10,000 events")
     say(drained)
-
-
-def _daemon(bench: Bench, n: int, sink: dict[str, object]) -> tuple[float, float, float, float]:
-    """Microseconds of CPU an event, events/s, peak MiB and sends of the whole path."""
-    bench.fresh()
-    daemon = bench.daemon({"out": sink})
-    bench.ask(f"/load?n={n}")
-    before, began = daemon.cpu(), time.perf_counter()
-    bench.ask("/flood")
-    daemon.wait(n)
-    wall, used = time.perf_counter() - began, daemon.cpu() - before
-    peak, sends = memory(daemon.process.pid, "VmHWM"), daemon.metric("eventer_sink_sends_total")
-    daemon.stop()
-    return used / n * 1e6, n / wall, peak, sends
 
 
 async def _drain(bench: Bench, cluster: Kafka, n: int) -> str:
@@ -121,10 +117,7 @@ async def _keep(cluster: Kafka, topic: str, path: Path) -> None:
 
 
 def _bare(records: Path, server: str, topic: str, n: int) -> tuple[float, float, float]:
-    process = start("-m", "tests.bench.kafka", records, server, topic, n)
-    assert process.stdout is not None
-    seconds, wall, peak = map(float, process.stdout.readline().split())
-    end(process)
+    seconds, wall, peak = printed("-m", "tests.bench.kafka", records, server, topic, n)
     return seconds / n * 1e6, n / wall, peak
 
 

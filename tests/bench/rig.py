@@ -41,6 +41,16 @@ def end(process: subprocess.Popen[str]) -> None:
         process.kill()
 
 
+def printed(*args: object) -> list[float]:
+    """Run one of our scripts, and return the numbers in the first line that it prints."""
+    process = start(*args)
+    try:
+        assert process.stdout is not None
+        return [float(word) for word in process.stdout.readline().split()]
+    finally:
+        end(process)
+
+
 def cpu(pid: int) -> float:
     """User and system seconds of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -253,8 +263,8 @@ def sinks_of(bench: Bench) -> dict[str, dict[str, object]]:
     }
 
 
-def flat_out(bench: Bench, n: int, sinks: dict[str, object], **options: object) -> tuple[float, float, float]:
-    """Microseconds of CPU an event, events/s and peak MiB of the whole path for n events at once."""
+def flat_out(bench: Bench, n: int, sinks: dict[str, object], **options: object) -> tuple[float, float, float, float]:
+    """Microseconds of CPU an event, events/s, peak MiB and sends of the whole path for n events at once."""
     bench.fresh()
     daemon = bench.daemon(sinks, **options)
     bench.ask(f"/load?n={n}")
@@ -263,6 +273,7 @@ def flat_out(bench: Bench, n: int, sinks: dict[str, object], **options: object) 
     daemon.wait(n)
     wall = time.perf_counter() - began
     used, peak = daemon.cpu() - before, memory(daemon.process.pid, "VmHWM")
+    sends = daemon.metric("eventer_sink_sends_total")
     daemon.stop()
     (bench.dir / "out.jsonl").unlink(missing_ok=True)
-    return used / n * 1e6, n / wall, peak
+    return used / n * 1e6, n / wall, peak, sends

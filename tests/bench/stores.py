@@ -6,12 +6,11 @@ The whole path to both, flat out, as a ratio to read + decode.
 from __future__ import annotations
 
 import asyncio
-import logging
 
-from tests.bench.elasticsearch import serving
+from tests.bench.increment import serving
+from tests.bench.kafka import broker
 from tests.bench.path import Run, in_turn
 from tests.bench.rig import Bench, flat_out
-from tests.real.brokers import Kafka
 
 
 def stores(bench: Bench, n: int, rounds: int) -> None:
@@ -20,16 +19,10 @@ def stores(bench: Bench, n: int, rounds: int) -> None:
 
 
 async def _measure(bench: Bench, n: int, rounds: int) -> None:
-    # It tells of each connection that is refused while a broker starts.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    directory = bench.dir / "stores"
-    directory.mkdir()
-    cluster = Kafka(directory)
-    try:
-        await cluster.start()
+    async with broker(bench) as cluster:
         topics = [await cluster.topic(f"both-{number}", partitions=3) for number in range(rounds)]
         left = iter(topics)
-        with serving() as port:
+        with serving("elasticsearch") as url:
 
             def both() -> Run:
                 return flat_out(
@@ -37,12 +30,10 @@ async def _measure(bench: Bench, n: int, rounds: int) -> None:
                     n,
                     {
                         "bus": {"kind": "kafka", "brokers": cluster.servers(), "topic": next(left)},
-                        "search": {"kind": "elasticsearch", "url": f"http://127.0.0.1:{port}"},
+                        "search": {"kind": "elasticsearch", "url": url},
                     },
                 )
 
             await asyncio.to_thread(in_turn, bench, n, rounds, "two stores", {"kafka and elasticsearch": both})
         for topic in topics:
             assert await cluster.count(topic) == n, "not every event is there once"
-    finally:
-        cluster.stop()

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from tests.helpers.farside import Answer, FarSide
+from tests.helpers.farside import Answer, FarSide, Request
 
 __all__ = ["Metadata", "write_add_on", "write_sts"]
 
@@ -25,17 +25,11 @@ class Metadata(FarSide):
 
     def __init__(self, role: str = "k8s-worker") -> None:
         super().__init__()
-        self.before = self._play
         self.role = role
         self.hardened = True
         self.key: dict[str, str] = {}
-        self.fault: Answer | None = None
 
-    async def _play(self) -> None:
-        self.answer = self.fault or self._respond()
-
-    def _respond(self) -> Answer:
-        request = self.requests[-1]
+    def respond(self, request: Request) -> Answer:
         assert request.headers["host"] == "100.100.100.200"
         if request.method == "PUT":
             assert request.target == "/latest/api/token"

@@ -84,7 +84,7 @@ async def _begin(directory: Path, readers: tuple[str, ...], known: int) -> int:
             changes = {uid: Entry(1, 1, n) for n, uid in enumerate(uids)}
             await journal.append(KEY, msgspec.structs.replace(journal.stream(KEY), position=1), [], changes)
             if end < known:
-                await journal.ledger.fold(KEY, journal.stream(KEY))
+                await journal.ledger.fold(KEY, journal.streams)
         head = journal.head
         await journal.close()
     return head

@@ -53,13 +53,15 @@ class Answer:
 
 
 class FarSide:
-    """Use it with `async with`. Answers come from `script`, then `answer` for ever."""
+    """Use it with `async with`. Answers come from `script`, then from `fault`, then from `respond`."""
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, at: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.host, self._port = at
         self.requests: list[Request] = []
         self.script: deque[Answer] = deque()
         self.answer = Answer()
+        self.fault: Answer | None = None
+        """Answer to everything, as long as it is set."""
         self.came = asyncio.Event()
         """Set when a request is there in full."""
         self.gone = asyncio.Event()
@@ -89,6 +91,14 @@ class FarSide:
     def then(self, *answers: Answer) -> None:
         """Script the next answers."""
         self.script.extend(answers)
+
+    def reply(self, request: Request) -> Answer:
+        """Return the answer to a request for which there is none in the script."""
+        return self.fault or self.respond(request)
+
+    def respond(self, request: Request) -> Answer:
+        """Return `answer`. Override it to play a server."""
+        return self.answer
 
     async def abort(self) -> None:
         """Reset all connections. As `before`: each, once its request is there."""
@@ -123,11 +133,12 @@ class FarSide:
         method, target, _ = head[0].split(" ")
         headers = dict(_header(line) for line in head[1:] if line)
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        self.requests.append(Request(method, target, headers, body))
+        request = Request(method, target, headers, body)
+        self.requests.append(request)
         self.came.set()
         if self.before is not None:
             await self.before()
-        answer = self.script.popleft() if self.script else self.answer
+        answer = self.script.popleft() if self.script else self.reply(request)
         if answer.hang:
             await self._wait_gone(reader)
             return False

@@ -44,23 +44,17 @@ class Influx(FarSide):
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, version: int = 2, at: tuple[str, int] = ("127.0.0.1", 0)):
         super().__init__(tls, at=at)
-        self.before = self._play
         self.version = version
         self.bucket = "events"
         self.authorization: str | None = None
         """What the header must be; None takes everything."""
-        self.fault: Answer | None = None
-        """Answer to everything."""
         self.refuse: Callable[[Point], str | None] = lambda _: None
         """Asked for each point: why it is dropped."""
         self.points: dict[tuple[Any, ...], Point] = {}
         """In order of arrival; a second one with the same key takes the place of the first."""
         self.writes: list[Request] = []
 
-    async def _play(self) -> None:
-        self.answer = self.fault or self._respond(self.requests[-1])
-
-    def _respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Answer:
         target = urlsplit(request.target)
         query = parse_qs(target.query)
         assert (request.method, target.path) == ("POST", "/api/v2/write")

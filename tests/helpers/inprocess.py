@@ -19,6 +19,7 @@ from eventer.control.view import View
 from eventer.demo.apiserver import ApiServer
 from eventer.journal import Journal, read_books
 from tests.helpers.fastclock import FastClock
+from tests.helpers.journals import alerting_balanced
 from tests.helpers.until import until
 
 __all__ = ["Life", "Site", "StillClock"]
@@ -179,6 +180,7 @@ class Site:
     def balanced(self) -> int:
         """Check the books that an ended daemon left; return the head."""
         books = read_books(self.state)  # raises where they do not balance
+        alerting_balanced(books)
         assert books.head == sum(record.appended for record in books.streams.values())
         for reader in books.readers.values():
             assert reader.cursor - reader.origin == sum(reader.outcomes.values())

@@ -16,11 +16,13 @@ from eventer import failpoint
 from eventer.clock import Clock
 from eventer.event import Event, Outcome, encode_lines
 from eventer.journal import Journal, Letter, ReaderRecord, StreamKey, StreamRecord, read_books
+from eventer.journal.books import Books
 from tests.helpers.sinks import make_event
 from tests.helpers.virtual import LoopClock, VirtualLoop
 
 __all__ = [
     "KEY",
+    "alerting_balanced",
     "append",
     "balanced",
     "count_threads",
@@ -54,6 +56,8 @@ def count_threads(journal: Journal) -> None:
 
     journal._writer.submit = counted  # type: ignore[method-assign]
     journal.ledger._submit = counted
+    journal.sent._submit = counted
+    journal.silences._submit = counted
 
 
 @contextlib.asynccontextmanager
@@ -74,7 +78,7 @@ def killed(directory: Path, copy: Path) -> Path:
     copy.mkdir(mode=0o700, parents=True)
     for file in sorted(directory.iterdir()):
         # The one is not on the disk, the other holds nothing; the next process makes its own.
-        if not file.name.endswith("-shm") and file.name != "reserve":
+        if not (file.name.endswith("-shm") or file.name == "reserve" or file.is_socket()):
             shutil.copy(file, copy / file.name)
     return copy
 
@@ -160,6 +164,19 @@ def small(outcome: Outcome, n: int, origin: int = 0) -> ReaderRecord:
     return ReaderRecord(origin=origin, cursor=origin + n, outcomes={outcome: n} if n else {})
 
 
+def alerting_balanced(books: Books) -> None:
+    """Check the books of alerting and of notifiers, letters included."""
+    for name, alerting in books.alerting.items():
+        counts = (alerting.represented, alerting.suppressed, alerting.expired, alerting.unmatched, alerting.dropped)
+        assert alerting.cursor - alerting.origin == sum(counts) + alerting.waiting + alerting.duplicate
+        notifier = books.notifiers[name]
+        assert alerting.opened >= notifier.cursor
+        assert notifier.cursor == sum(notifier.outcomes.values())
+        for state in (Outcome.DEAD, Outcome.PARKED):
+            assert books.letters.get((f"notifications:{name}", state), 0) == notifier.outcomes.get(state, 0)
+    assert books.alerting.keys() == books.notifiers.keys()
+
+
 def balanced(directory: Path) -> None:
     """Check the books of a closed journal, letters included."""
     books = read_books(directory)
@@ -169,6 +186,7 @@ def balanced(directory: Path) -> None:
         assert min(reader.outcomes.values(), default=0) >= 0
         for state in (Outcome.DEAD, Outcome.PARKED):
             assert books.letters.get((name, state), 0) == reader.outcomes.get(state, 0)
+    alerting_balanced(books)
     for key, stream in books.streams.items():
         assert stream.received == stream.poison + stream.seen + stream.filtered + stream.appended
         assert books.letters.get((f"intake:{key.cluster}/{key.scope}", Outcome.DEAD), 0) == stream.poison

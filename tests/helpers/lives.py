@@ -17,7 +17,7 @@ import pytest
 from eventer import failpoint
 from eventer.event import Outcome
 from eventer.journal import Entry, Journal, ReaderRecord, StreamKey, StreamRecord, read_books
-from eventer.journal.records import ClusterRecord
+from eventer.journal.records import AlertingRecord, ClusterRecord
 from tests.helpers.journals import count_threads, killed
 from tests.helpers.virtual import LoopClock, VirtualLoop
 
@@ -37,6 +37,8 @@ class Model(msgspec.Struct):
     streams: dict[StreamKey, StreamRecord] = {}
     clusters: dict[str, ClusterRecord] = {}
     readers: dict[str, ReaderRecord] = {}
+    alerting: dict[str, AlertingRecord] = {}
+    notifiers: dict[str, ReaderRecord] = {}
     letters: dict[tuple[str, Outcome], int] = {}
     ledger: dict[tuple[str, str], Entry] = {}
     """By cluster and entity; deleted ones are not in it."""
@@ -93,6 +95,7 @@ class Lives:
         assert books.head == len(self.model.lines)
         assert books.streams == self.model.streams
         assert books.readers == self.model.readers
+        assert (books.alerting, books.notifiers) == (self.model.alerting, self.model.notifiers)
         assert books.letters == self.model.letters
 
     def end(self) -> None:

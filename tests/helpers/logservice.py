@@ -62,7 +62,6 @@ class LogService(FarSide):
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, project: str = "my-project") -> None:
         super().__init__(tls)
-        self.before = self._play
         self.project = project
         self.logstore = "k8s-events"
         self.region = "cn-hangzhou"
@@ -71,8 +70,6 @@ class LogService(FarSide):
         self.expired: set[str] = set()
         """Security tokens that have expired."""
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
-        self.fault: Answer | None = None
-        """Answer to everything."""
         self.refuse: Callable[[Group], Answer | None] = lambda _: None
         """Asked for each group: why it is not taken."""
         self.groups: list[Group] = []
@@ -83,16 +80,13 @@ class LogService(FarSide):
         """All logs that were taken, in order."""
         return [log for group in self.groups for log in group.logs]
 
-    async def _play(self) -> None:
-        if self.script:
-            return
-        request = self.requests[-1]
-        answer = self.fault or self._respond(request)
+    def reply(self, request: Request) -> Answer:
+        answer = super().reply(request)
         answer.headers.setdefault("x-log-requestid", f"{len(self.requests):024X}")
         answer.headers.setdefault("Date", format_datetime(self.now(), usegmt=True))
-        self.answer = answer
+        return answer
 
-    def _respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Answer:
         refusal = self._who(request)
         if refusal is not None:
             return refusal

@@ -93,7 +93,14 @@ class Objects:
         within = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
         return f"{root}{within}/{_PLURALS.get(kind, kind.lower() + 's')}/{meta['name']}"
 
-    async def answer(self, path: str, accept: str) -> tuple[int, bytes]:
+    def _log(self, path: str, query: Mapping[str, str]) -> bytes:
+        """Return what the kubelet does: of the last lines, with `limitBytes`, the first bytes."""
+        lines = self.logs.get(path, b"").splitlines(keepends=True)
+        return b"".join(lines[-int(query["tailLines"]) :])[
+            : int(query["limitBytes"]) if "limitBytes" in query else None
+        ]
+
+    async def answer(self, path: str, accept: str, query: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Answer a GET: status and body."""
         self.asked.append(path)
         self.accepted.append(accept)
@@ -104,7 +111,7 @@ class Objects:
             if pattern.search(path):
                 return status, status_body(status, "Wrong", f"told to answer {status}")
         if path.endswith("/log") and path.removesuffix("/log") in self.all:
-            return 200, self.logs.get(path, b"")
+            return 200, self._log(path, query or {})
         if path in {"/api/v1/namespaces", "/api/v1/nodes"}:
             kind = "Namespace" if path.endswith("namespaces") else "Node"
             items = [made for made in self.all.values() if made["kind"] == kind]
@@ -153,6 +160,16 @@ class _Body(msgspec.Struct):
     body: bytes
 
 
+class Pieces:
+    """An answer, of which a read brings a part."""
+
+    def __init__(self, text: bytes) -> None:
+        self._pieces = [text[start : start + 5000] for start in range(0, len(text), 5000)]
+
+    async def read(self) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+
 class MemoryApi:
     """The port of look-ups, without a network."""
 
@@ -175,6 +192,12 @@ class MemoryApi:
     async def watch(
         self, path: str, params: Mapping[str, str], *, idle: float, accept: str = "application/json"
     ) -> AsyncIterator[Any]:
+        if path.endswith("/log"):
+            status, text = await self.objects.answer(path, accept, params)
+            if status != 200:
+                raise failure_of(status, {}, text)
+            yield Pieces(text)
+            return
         self.objects.asked.append(f"{path}?watch")
         if self.objects.refuse_watch:
             raise Refused(403, "watch is forbidden")
@@ -205,7 +228,7 @@ class ObjectServer(ApiServer):
         if request.query.get("watch"):
             status, body = 403, status_body(403, "Forbidden", "no watch here")
         else:
-            status, body = await self.objects.answer(path, accept)
+            status, body = await self.objects.answer(path, accept, request.query)
         kind = b"text/plain" if status == 200 and path.endswith("/log") else b"application/json"
         head = b"HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, kind, len(body))
         writer.write(head + body)

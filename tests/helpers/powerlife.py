@@ -2,7 +2,7 @@
 
     python -m tests.helpers.powerlife DIRECTORY SEED
 
-Says one line when a call has returned: `append HEAD`, `settle CURSOR`, `damaged` before it damages its own
+Says one line when a call has returned: `append HEAD`, `settle CURSOR`, `alert CURSOR OPENED`, `tell CURSOR`, `damaged` before it damages its own
 file, `anew` when the journal begun after that is open, and then `append HEAD` of the new one.
 """
 
@@ -45,6 +45,7 @@ async def live(directory: Path, seed: int, life: int, *, first: bool) -> None:
             say("anew")
         if "a" not in journal.readers:
             await journal.settle("a", ReaderRecord(origin=0, cursor=0))
+        await journal.alerting.begin("n", 0)
         for _ in range(ROWS):
             lines = [line_of(seed, life, journal.head + n) for n in range(dice.randrange(1, 5))]
             before = journal.stream(KEY)
@@ -62,11 +63,44 @@ async def live(directory: Path, seed: int, life: int, *, first: bool) -> None:
                 moved = dice.randrange(journal.head - reader.cursor + 1)
                 await journal.settle("a", reader.moved({Outcome.DELIVERED: moved}))
                 say(f"settle {reader.cursor + moved}")
+            if dice.random() < 0.4:
+                await notify(journal, dice)
             if dice.random() < 0.3:
                 await journal.tidy()
-        if dice.random() < 0.5:
+        # The last run before the damage ends in order: a log that is not copied would make up for it.
+        if first and dice.random() < 0.5:
             os._exit(0)  # as kill -9 would end it, with a log that is not copied
         await journal.close()
+
+
+def note_of(number: int) -> bytes:
+    """Return the notification at an offset of the second log."""
+    return (
+        b"note %d " % number
+        + random.Random(number).randbytes(random.Random(number).choice([10, 300, 3000])).hex().encode()
+    )
+
+
+async def notify(journal: Journal, dice: random.Random) -> None:
+    """Read events for the notifier, make notifications of them, and tell some, or fold them."""
+    before = journal.alerting.readers["n"]
+    n = dice.randrange(journal.head - before.cursor + 1)
+    emit = [note_of(before.opened + i) for i in range(dice.randrange(3))]
+    record = msgspec.structs.replace(
+        before, cursor=before.cursor + n, represented=before.represented + n, opened=before.opened + len(emit)
+    )
+    await journal.alerting.settle("n", record, emit, b"state %d" % record.cursor)
+    say(f"alert {record.cursor} {record.opened}")
+    notes = journal.alerting.log("n")
+    notifier = journal.alerting.notifiers["n"]
+    waiting = record.opened - notifier.cursor
+    if waiting > 1 and dice.random() < 0.3:
+        notifier = notifier.moved({Outcome.FOLDED: 1})
+        await notes.settle("n", notifier, instead=b"folded %d" % notifier.cursor)
+    else:
+        notifier = notifier.moved({Outcome.DELIVERED: dice.randrange(waiting + 1)})
+        await notes.settle("n", notifier)
+    say(f"tell {notifier.cursor}")
 
 
 def child(directory: Path, seed: int, life: int, *, first: bool) -> None:
@@ -78,7 +112,7 @@ def child(directory: Path, seed: int, life: int, *, first: bool) -> None:
 
 
 def main(directory: Path, seed: int) -> None:
-    ledger.FOLD_AT, ledger.SLICE, log.TRIM = 6, 3, 2  # type: ignore[misc]
+    ledger.FOLD_AT, ledger.HELD, ledger.SLICE, log.TRIM = 6, 9, 3, 2  # type: ignore[misc]
     child(directory, seed, 0, first=True)
     child(directory, seed, 0, first=False)
     say("damaged")

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import Self
 
 import msgspec
 from aiohttp import web
 
+from tests.helpers.appserver import AppServer
 from tests.helpers.oracle import Sight, read_lines
 from tests.helpers.process import free_port
 
 __all__ = ["Receiver"]
 
 
-class Receiver:
+class Receiver(AppServer):
     """Takes POSTs of one event, an array of events or JSON lines.
 
-    Use it with `async with`. Set `status` to answer with that (what came is then not kept), clear
-    `answering` to leave requests without answer.
+    Set `status` to answer with that; what came is then not kept.
     """
 
     def __init__(self) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}/events"
+        super().__init__(free_port())
+        self.url = f"{self.base}/events"
         self.status = 200
-        self.answering = asyncio.Event()
-        self.answering.set()
         self.requests = 0
         """How many came, with whatever answer."""
         self.sights: list[Sight] = []
@@ -36,23 +32,13 @@ class Receiver:
         """Which events it can never take: a request with one of them is answered with 422."""
         self.on_request: Callable[[], None] | None = None
         """Called when a request has come, before it is answered."""
-        self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=64 << 20)
-        app.router.add_post("/events", self._take)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._runner is not None
-        self.answering.set()
-        await self._runner.cleanup()
+    def route(self, router: web.UrlDispatcher) -> None:
+        router.add_post("/events", self._take)
 
     async def _take(self, request: web.Request) -> web.Response:
         body = await request.read()
+        self.came.set()
         self.requests += 1
         if self.on_request is not None:
             self.on_request()

@@ -42,11 +42,8 @@ class Search(FarSide):
 
     def __init__(self, tls: ssl.SSLContext | None = None, **info: str) -> None:
         super().__init__(tls)
-        self.before = self._play
         self.root: Any = root(**info)
         """What GET / answers; a number is a status."""
-        self.fault: Answer | None = None
-        """Answer to everything."""
         self.refuse: Callable[[dict[str, Any]], Refusal | None] = lambda _: None
         """Asked for each document: why it is not taken."""
         self.documents: dict[tuple[str, str], dict[str, Any]] = {}
@@ -59,10 +56,7 @@ class Search(FarSide):
         self.pipelines: set[str] = set()
         self.bulks: list[Request] = []
 
-    async def _play(self) -> None:
-        self.answer = self.fault or self._respond(self.requests[-1])
-
-    def _respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Answer:
         target = urlsplit(request.target)
         path = target.path.rpartition("/")[0].rsplit("/", 1)[-1], target.path.rpartition("/")[2]
         match request.method, *path:

@@ -9,7 +9,8 @@ there names the ways to configure the kind that the suite runs over; without it 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -17,10 +18,11 @@ import msgspec
 
 from eventer.clock import SystemClock
 from eventer.event import Event, Origin, encode_lines
+from eventer.layout import Column
 from eventer.sink import Batch, SinkContext, load
 from eventer.values import Duration
 
-__all__ = ["CANARY", "FAULTS", "HOSTILE", "Harness", "batch_of", "make_event"]
+__all__ = ["CANARY", "FAULTS", "HOSTILE", "Harness", "batch_of", "columns", "make_event"]
 
 CANARY = "canary-5f1d0c7e9a"
 """Stands in every secret of a harness, in what a far side echoes, and in undocumented exceptions."""
@@ -75,6 +77,11 @@ def batch_of(events: list[Event]) -> Batch:
     return Batch(encode_lines(events))
 
 
+def columns(**fields: str) -> dict[str, Column]:
+    """Make the value of `fields:`, by name."""
+    return {name: Column.parse(text) for name, text in fields.items()}
+
+
 class Harness(abc.ABC):
     """One sink with its far side."""
 
@@ -119,3 +126,13 @@ class Harness(abc.ABC):
     def sink(self, **options: Any) -> Any:
         """Make a sink; it is not opened yet."""
         return load(self.kind).Sink(self.config(**options), SinkContext(name="under-test", clock=SystemClock()))
+
+    @contextlib.asynccontextmanager
+    async def opened(self, **options: Any) -> AsyncIterator[Any]:
+        """Give a sink that is open, and close it."""
+        sink = self.sink(**options)
+        try:
+            await sink.open(None)
+            yield sink
+        finally:
+            await sink.close()

@@ -7,7 +7,7 @@ as files of a volume that somebody else rewrites. Only the place of that volume 
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +38,19 @@ class Account:
         self._volume = directory
         self.token_file, self.ca_file = directory / "token", directory / "ca.crt"
 
-    def daemon(self, daemons: MakeDaemon) -> Daemon:
+    def daemon(self, daemons: MakeDaemon, quick: Mapping[str, Any] | None = None) -> Daemon:
         """Make the daemon of the pod; its configuration comes with `install`."""
         env = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self.plane.port)}
         places = {
             f"{LOADER}:SERVICE_TOKEN_FILENAME": str(self.token_file),
             f"{LOADER}:SERVICE_CERT_FILENAME": str(self.ca_file),
         }
-        return daemons(sources=[], env=env, scaled=IMPATIENT | WATCH_TIMES | places)
+        return daemons(sources=[], env=env, scaled=IMPATIENT | WATCH_TIMES | places | dict(quick or {}))
 
-    async def install(self, daemon: Daemon, *sources: dict[str, Any]) -> None:
+    async def install(self, daemon: Daemon, *sources: dict[str, Any], **archive: Any) -> None:
         """Install the release, and give the daemon its configuration, its first token and the CA."""
         config: dict[str, Any] = {
-            "sinks": {"archive": {"kind": "file", "path": "/data/archive.jsonl"}},
+            "sinks": {"archive": {"kind": "file", "path": "/data/archive.jsonl"} | archive},
             "server": {"listen": f":{daemon.port}"},
         }
         await self.release.install({"config": config | ({"sources": list(sources)} if sources else {}), **ARCHIVE})

@@ -34,8 +34,9 @@ def failpoints() -> list[str]:
     return sorted(names)
 
 
-RARE = frozenset({"file.undone", "file.back", "file.pruned"})
-"""Failpoints that ordinary work does not pass: `test_q1_kill_while_a_rotation_is_undone`, `..._pruned`."""
+RARE = frozenset({"file.undone", "file.back", "file.pruned", "alerting.settle", "alerting.settled"})
+"""Failpoints that ordinary work does not pass: `test_q1_kill_while_a_rotation_is_undone`, `..._pruned`; and those of
+alerting, which are in `test_notifiers`."""
 
 
 async def test_w2_kill9_at_random(plane: ControlPlane, daemons: MakeDaemon) -> None:

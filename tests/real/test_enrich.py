@@ -175,7 +175,7 @@ async def test_everything_of_real_workloads(site: Site) -> None:
     await workloads(site)
 
     async def scheduled() -> bool:
-        return all(site.of("Scheduled", prefix) for prefix in ("web-", "backup-1-", "main-0"))
+        return [len(site.of("Scheduled", prefix)) for prefix in ("web-", "backup-1-", "main-0")] == [2, 1, 1]
 
     await until(scheduled, "pods of all sorts to be scheduled")
     # What `Scheduled` itself is looked up by can be from a moment before.

@@ -124,7 +124,6 @@ def test_nothing_to_build_or_test_with_is_in_it(opt: Path) -> None:
         "ruff",
         "hypothesis",
         "rich",
-        "click",
     }
 
 

@@ -24,7 +24,6 @@ import yaml
 from eventer.clock import SystemClock
 from eventer.errors import Blocked, Rejected, SinkError
 from eventer.event import encode_lines
-from eventer.layout import Column
 from eventer.sink import SinkContext
 from eventer.values import Duration, Secret
 from sinks._kafka_options import SaslConfig
@@ -32,7 +31,7 @@ from sinks._tls import TlsConfig
 from sinks.kafka import Config, Sink
 from tests.helpers.documents import blocks, commands
 from tests.helpers.process import until
-from tests.helpers.sinks import batch_of, make_event
+from tests.helpers.sinks import batch_of, columns, make_event
 from tests.helpers.writer import Writer
 from tests.real.brokers import PASSWORD, TLS, USER, Kafka, Message, kafka, three_brokers
 from tests.real.conftest import MakeDaemon
@@ -123,10 +122,6 @@ async def test_listeners_and_logins(
 
 
 # -- records -------------------------------------------------------------------------------------
-
-
-def columns(**texts: str) -> dict[str, Column]:
-    return {name: Column.parse(text) for name, text in texts.items()}
 
 
 @pytest.mark.parametrize(

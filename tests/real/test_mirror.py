@@ -12,12 +12,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.helpers.daemon import Daemon
+from tests.helpers.farside import Answer, FarSide
 from tests.helpers.kubeapi import Refusal
 from tests.helpers.oracle import Sight
 from tests.helpers.process import until
@@ -191,3 +193,62 @@ async def test_the_rights_are_no_wider_than_one_configmap(plane: ControlPlane, d
                 await reader.request(method, path, body)
     finally:
         await reader.close()
+
+
+async def test_pods_die_and_each_problem_is_told_once_or_again_but_never_not(
+    plane: ControlPlane, daemons: MakeDaemon
+) -> None:
+    """Three pods in a row, the last while the chat is away; their history is compacted. What was noted is not told again."""
+    name = "mirror-told"
+    pods = await mirrored(plane, daemons, name)
+    writer = Writer(plane.api, seed=13, namespaces=(name,))
+    async with FarSide() as far:
+        group = {"by": ["name"], "wait": "0s"}
+        pods.daemon.config["sinks"]["chat"] = {
+            "kind": "webhook", "url": far.url, "format": "single", "group": group, "match": [{"kind": "Pod"}],
+        }  # fmt: skip
+
+        def told() -> set[str]:
+            notes = [json.loads(request.body) for request in far.requests]
+            return {item["name"] for note in notes for item in note.get("items", ()) if "ended" not in item}
+
+        async def tell(*problems: str) -> None:
+            for problem in problems:
+                await plane.api.create(f"/api/v1/namespaces/{name}/events", _about(name, problem))
+
+        await pods.daemon.start()
+        for life in range(2):
+            noted = {f"life{life}-noted{n}" for n in range(5)}
+            await tell(*noted)
+            await until(lambda noted=noted: noted <= told(), "what is to be noted")  # type: ignore[misc]
+            await pods.noted("chat", await plane.revision() - 2)
+            if life == 1:
+                far.answer = Answer(503)
+            late = {f"life{life}-late{n}" for n in range(5)}
+            await tell(*late)
+            await write(writer, 10)
+            if life == 0:
+                await until(lambda late=late: late <= told(), "what comes late")  # type: ignore[misc]
+            pods.die()
+            await plane.compact()
+            far.answer = Answer()
+            far.requests.clear()
+            await tell(f"life{life}-meanwhile")
+            await pods.daemon.start()
+            wanted = {f"life{life}-meanwhile"} | (late if life == 1 else set())
+            await until(lambda wanted=wanted: wanted <= told(), "what nobody was told")  # type: ignore[misc]
+            assert not told() & noted
+        await end_well(pods.daemon, await truth_of(plane, writer, name), repeats=len(pods.daemon.sights()))
+
+
+def _about(namespace: str, problem: str) -> dict[str, Any]:
+    return {
+        "metadata": {"generateName": "told-"},
+        "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": problem},
+        "type": "Warning", "reason": "BackOff", "message": "Back-off restarting failed container", "count": 1,
+        "firstTimestamp": _now(), "lastTimestamp": _now(), "source": {"component": "kubelet"},
+    }  # fmt: skip
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

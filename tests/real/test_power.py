@@ -20,7 +20,7 @@ from eventer.clock import SystemClock
 from eventer.journal import Journal
 from tests.helpers import syscalls
 from tests.helpers.journals import balanced, everything
-from tests.helpers.powerlife import line_of
+from tests.helpers.powerlife import line_of, note_of
 from tests.helpers.powerloss import Disk
 from tests.real.rows import scale
 
@@ -32,22 +32,31 @@ class Promised:
     life: int = 0
     head: int = 0
     cursor: int = 0
+    read: int = 0
+    opened: int = 0
+    told: int = 0
     damaged: bool = False
     """Damaged by the test just now, or as good as, and nothing promised since."""
     said: list[str] = field(default_factory=list)
 
     def hear(self, line: str) -> None:
         self.said.append(line)
-        word, _, number = line.partition(" ")
+        word, *numbers = line.split(" ")
+        number = numbers[0] if numbers else ""
         match word:
             case "append":
                 self.head = int(number)
             case "settle":
                 self.cursor = int(number)
+            case "alert":
+                self.read, self.opened = map(int, numbers)
+            case "tell":
+                self.told = int(number)
             case "damaged":
                 self.damaged = True
             case "anew":
                 self.life, self.head, self.cursor, self.damaged = 1, 0, 0, False
+                self.read = self.opened = self.told = 0
 
 
 def record(directory: Path, seed: int) -> list[syscalls.Call]:
@@ -86,12 +95,35 @@ async def check(directory: Path, promised: Promised, seed: int) -> None:
                 assert first <= journal.readers["a"].cursor
             else:
                 assert promised.head == 0
+            if "n" in journal.alerting.readers:
+                await check_notes(journal, promised)
+            else:
+                assert promised.head == 0
             for number in range(promised.head):
                 found = await journal.ledger.look_up(next(iter(journal.streams)), [f"uid-{number}"])
                 assert found, number
         finally:
             await journal.close()
     balanced(state)
+
+
+async def check_notes(journal: Journal, promised: Promised) -> None:
+    """The second log is whole from the notifier's cursor on, and what is remembered is of the same moment."""
+    reader, notifier = journal.alerting.readers["n"], journal.alerting.notifiers["n"]
+    assert reader.cursor >= promised.read
+    assert reader.opened >= promised.opened
+    assert notifier.cursor >= promised.told
+    state = await journal.alerting.remembered("n")
+    assert state == (b"state %d" % reader.cursor if state is not None else None)
+    assert state is not None or reader.cursor == 0
+    notes = journal.alerting.log("n")
+    cursor = notifier.cursor
+    while cursor < notes.head:
+        piece = await notes.read(cursor, 100, 1 << 20)
+        assert not piece.lost
+        for number, line in enumerate(piece.lines, cursor):
+            assert line in {note_of(number), b"folded %d" % number}
+        cursor = piece.end
 
 
 def test_q2_power_cuts(tmp_path: Path) -> None:

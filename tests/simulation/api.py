@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from eventer.demo.apiserver import ApiServer, Request, status_body
@@ -55,7 +55,17 @@ class Api:
         self.dice = dice
         self._open: dict[int, Reads] = {}
         self._numbers = 0
-        self.store.listeners.add(self._changed)
+        for store in (self.store, self.server.nodes.store):
+            store.listeners.add(self._changed)
+
+    def of(self, path: str) -> EventStore:
+        """Return what a path shows."""
+        return self.server.nodes.store if path.endswith("/nodes") else self.store
+
+    def compact(self) -> None:
+        """Forget the history of everything."""
+        self.store.compact()
+        self.server.nodes.store.compact()
 
     def _changed(self) -> None:
         for reads in self._open.values():
@@ -134,13 +144,13 @@ class Connection:
                     self._api.shrunk = True
                     raise Oversized("too large")
                 case "compact":
-                    api.store.compact()
+                    api.compact()
         status, body = api.server._plain(request)
         if status != 200:
             raise failure_of(status, {}, body)
         lists = {"list", "probe"} if api.shrunk else {"list"}  # a page of one item looks like a probe
-        if request.kind in lists and "continue" not in request.query:
-            api.listed[request.path] = max(api.listed.get(request.path, 0), api.store.version)
+        if request.kind.removeprefix("nodes-") in lists and "continue" not in request.query:
+            api.listed[request.path] = max(api.listed.get(request.path, 0), api.of(request.path).version)
         await asyncio.sleep(api.loop.latency(0.05))
         return Answer(body, None)
 
@@ -154,8 +164,8 @@ class Connection:
 
     def _refusal(self, request: Request) -> Exception:
         status = self._api.dice.choice([*REFUSALS])
-        if status == 410 and request.kind == "watch":
-            self._api.store.compact()
+        if status == 410 and request.kind.endswith("watch"):
+            self._api.compact()
         body, headers = REFUSALS[status]
         return failure_of(status, headers, body)
 
@@ -192,7 +202,8 @@ class Reads:
         self.after = after
         self._api = api
         parts = path.strip("/").split("/")
-        self._group: Any = "core" if parts[0] == "api" else "events"
+        self._store = api.of(path)
+        self._group: Any = "nodes" if parts[-1] == "nodes" else "core" if parts[0] == "api" else "events"
         self._namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts else None
         self._version = int(params["resourceVersion"])
         self._until = api.loop.time() + float(params["timeoutSeconds"])
@@ -203,6 +214,10 @@ class Reads:
 
     def close(self) -> None:
         self.cut()
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        yield
 
     def cut(self) -> None:
         """Break off, at once."""
@@ -252,7 +267,7 @@ class Reads:
 
     def _fill(self) -> None:
         """Take over what has happened since, as far as this watch shows it."""
-        store = self._api.store
+        store = self._store
         try:
             index = store.after(self._version)
         except Compacted:

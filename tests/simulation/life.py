@@ -8,6 +8,9 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from msgspec import structs
+
+from eventer.app.reading import NODES
 from eventer.clock import Clock
 from eventer.config.types import FilterRule
 from eventer.delivery.runner import Pace, Runner
@@ -21,7 +24,7 @@ from eventer.source.watch import Stream
 from tests.simulation.api import Api, Connection
 from tests.simulation.far import FarSide
 
-__all__ = ["CLUSTER", "GRACE", "Life", "Site", "scope_of"]
+__all__ = ["CLUSTER", "GRACE", "NODES", "Life", "Site", "scope_of"]
 
 CLUSTER = "sim"
 GRACE = 10.0
@@ -42,6 +45,7 @@ class Site:
         self.clock = clock
         self.dice = dice
         self.namespaces: list[str | None] = dice.choice(([None], [None], ["a", "b"]))
+        self.nodes = False
         self.rules: list[FilterRule] = []
         self.max_age = 86_400.0
         self.max_size = 1 << 30
@@ -132,16 +136,19 @@ class Life:
                 await site.clock.sleep(1.0)
         connection = Connection(site.api)
         intakes: list[Intake] = []
-        for namespace in site.namespaces:
-            key = StreamKey(CLUSTER, scope_of(namespace))
-            intakes.append(Intake(journal, key, site.rules, site.clock))
+        subject = subjects.events
+        reads = {scope_of(name): subject(CLUSTER, {}, namespace=name, api="core") for name in site.namespaces}
+        if site.nodes:
+            reads[NODES] = subjects.nodes(CLUSTER, {})
+        for scope, read in reads.items():
+            intakes.append(Intake(journal, StreamKey(CLUSTER, scope), site.rules, site.clock))
             self.streams.append(
                 Stream(
                     cluster=connection,  # type: ignore[arg-type]
-                    subject=subjects.events(CLUSTER, {}, namespace=namespace, api="core"),
+                    subject=read,
                     target=intakes[-1],
                     clock=site.clock,
-                    settings=site.settings,
+                    settings=structs.replace(site.settings, pause=0.2) if scope == NODES else site.settings,
                     rng=random.Random(site.dice.random()),
                 )
             )

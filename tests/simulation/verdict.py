@@ -9,7 +9,8 @@ from pathlib import Path
 from eventer.event import Event, Outcome, decode_lines
 from eventer.journal import Journal, ReaderRecord, StreamKey, read_books
 from tests.simulation.far import BAD, FarSide
-from tests.simulation.life import CLUSTER, Life, Site, scope_of
+from tests.simulation.life import CLUSTER, NODES, Life, Site, scope_of
+from tests.simulation.nodes import PATH, NodeWork, untold
 from tests.simulation.workload import Truth, Workload
 
 __all__ = ["Verdict"]
@@ -18,12 +19,13 @@ __all__ = ["Verdict"]
 class Verdict:
     """Judges one world. `faults` holds a sentence for each promise that was broken."""
 
-    def __init__(self, site: Site, work: Workload) -> None:
+    def __init__(self, site: Site, work: Workload, nodes: NodeWork) -> None:
         self.faults: list[str] = []
         self.events = 0
         """Events in the log at the end."""
         self._site = site
         self._work = work
+        self._nodes = nodes
         self._clean = False
         """The life before ended in order: nothing may be repeated."""
         self._dead: dict[str, set[str]] = {}
@@ -100,16 +102,21 @@ class Verdict:
             record = journal.readers[far.name]
             if record.cursor < journal.head or record.outcomes.get(Outcome.PARKED, 0):
                 return f"{far.name} is at {record.cursor} of {journal.head}, {record.outcomes}"
-        if len(life.streams) < len(self._site.namespaces):
+        if len(life.streams) < len(self._site.namespaces) + self._site.nodes:
             return "it has no streams yet"
-        for stream, namespace in zip(life.streams, self._site.namespaces, strict=True):
+        if self._site.nodes:
+            stream, position = life.streams[-1], journal.stream(StreamKey(CLUSTER, NODES)).position
+            if not stream.status.connected or position != self._nodes.version:
+                return f"the stream of nodes is at {position}, newest {self._nodes.version}, {vars(stream.status)}"
+        for stream, namespace in zip(life.streams, self._site.namespaces, strict=False):
             record = journal.stream(StreamKey(CLUSTER, scope_of(namespace)))
             newest = max((t.version for t in self._work.alive.values() if namespace in {None, t.namespace}), default=0)
             if not stream.status.connected or not newest <= (record.position or 0) <= self._site.api.store.version:
                 return f"the stream {namespace} is at {record.position}, newest {newest}, {vars(stream.status)}"
         self._read_letters(life.directory)
         for far in self._site.fars:
-            if len(lost := self._lost(far)) > _let_go(journal.readers[far.name]):
+            let_go = _let_go(journal.readers[far.name])
+            if len(lost := self._lost(far, let_go)) > let_go:
                 return f"{far.name} has not {lost[:3]}"
         return ""
 
@@ -134,7 +141,7 @@ class Verdict:
             other = let_go + len(self._dead.get(far.name, ())) + reader.outcomes.get(Outcome.COALESCED, 0)
             if not 0 <= extra <= other:
                 self.fault(f"{far.name}: it holds {len(far.held)} different events, the books say {delivered}")
-            if len(lost := self._lost(far)) > let_go:
+            if len(lost := self._lost(far, let_go)) > let_go:
                 self.fault(f"{far.name}: lost {lost[:5]}")
             if not self._work.restores:
                 self._every_change(far, let_go)
@@ -162,7 +169,7 @@ class Verdict:
         dropped = any(rule.drop is not None for rule in self._site.rules) and truth.type == "Normal"
         return far.wants(truth.type) and truth.message != BAD and not dropped
 
-    def _lost(self, far: FarSide) -> list[str]:
+    def _lost(self, far: FarSide, let_go: int) -> list[str]:
         """Return what of the objects that exist is not at a far side in its last state."""
         newest: dict[str, Event] = {}
         for event in far.arrived:
@@ -178,6 +185,11 @@ class Verdict:
                 continue
             if all(id_.split("/")[2] != truth.uid for id_ in self._dead.get(far.name, ())):
                 lost.append(f"{truth}: {last and (last.id, last.count, last.message)}")
+        if self._site.nodes and not far.config.repeats.changes:
+            # What was replaced by a later state, or let go of, is counted; each of these is one event.
+            listed = None if self._work.restores or _holds_back(far) or let_go else self._site.api.listed.get(PATH, 0)
+            normal = far.wants("Normal") and not self._site.rules
+            lost += untold(self._nodes, far.arrived, listed, normal=normal)
         return lost
 
     def _every_change(self, far: FarSide, let_go: int) -> None:

@@ -16,6 +16,7 @@ from tests.simulation.far import FarSide
 from tests.simulation.journal import left_behind
 from tests.simulation.life import CLUSTER, GRACE, Life, Site
 from tests.simulation.loop import BEGIN, SimLoop
+from tests.simulation.nodes import NodeWork
 from tests.simulation.verdict import Verdict
 from tests.simulation.workload import Workload
 
@@ -51,7 +52,9 @@ class World:
         self.fars = [FarSide(kind, kind, loop, dice) for kind in kinds]
         self.site = Site(self.api, self.fars, self.clock, dice)
         self.work = Workload(self.api, self.clock, dice)
-        self.verdict = Verdict(self.site, self.work)
+        self.nodes = NodeWork(self.api, self.clock, dice, CLUSTER)
+        self.site.nodes = dice.random() < 0.5
+        self.verdict = Verdict(self.site, self.work, self.nodes)
         self._life: Life | None = None
         self._lives = 0
         self._disk = 0
@@ -103,6 +106,8 @@ class World:
         dice = self._dice
         events = dice.choice((40, 80, 80, 140))
         troubles = [self.work.run(events)]
+        if self.site.nodes:
+            troubles.append(self.nodes.run(events))
         for play, likely in (
             (self._server_trouble, 0.8),
             (self._sink_trouble, 0.8),
@@ -211,7 +216,7 @@ class World:
             what = self._dice.choice(("compact", "compact", "cut", "down", "frozen"))
             self.say(f"server: {what}")
             if what == "compact":
-                self.api.store.compact()
+                self.api.compact()
             elif what == "cut":
                 self.api.cut()
             else:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
@@ -21,9 +20,9 @@ from eventer.sink import Batch
 from eventer.values import Secret
 from sinks._auth import BasicConfig
 from sinks._elasticsearch_auth import AwsConfig, SearchAuthConfig
-from tests.helpers.farside import Answer
+from tests.helpers.httpharness import HttpHarness
 from tests.helpers.search import Search, body_of
-from tests.helpers.sinks import CANARY, Harness, batch_of, make_event
+from tests.helpers.sinks import CANARY, batch_of, columns, make_event
 from tests.helpers.until import until
 
 ECHO = f'{{"error": "POST /{CANARY}/_bulk not found, Bearer {CANARY}", "seen": "{CANARY}"}}'.encode()
@@ -37,21 +36,14 @@ FIELDS = {
 }
 
 
-def columns(**fields: str) -> dict[str, Column]:
-    return {name: Column.parse(text) for name, text in fields.items()}
-
-
-class SearchHarness(Harness):
+class SearchHarness(HttpHarness[Search]):
     """A played cluster; the canary is in the address, in the credentials and in what is echoed."""
 
     kind = "elasticsearch"
-    sends_lines = True
+    echo = ECHO
 
-    def __init__(self, far: Search, monkeypatch: pytest.MonkeyPatch, variant: str = "basic") -> None:
-        self.far = far
-        self._variant = variant
-        self._patch = monkeypatch
-        self._send = httpx.AsyncHTTPTransport.handle_async_request
+    def __init__(self, far: Search, patch: pytest.MonkeyPatch, variant: str = "basic") -> None:
+        super().__init__(far, patch, variant)
         self.sends_lines = variant not in {"ecs", "kube-eventer", "fields"}  # type: ignore[misc]
 
     def options(self) -> dict[str, Any]:
@@ -85,38 +77,6 @@ class SearchHarness(Harness):
     def arrived(self) -> list[str]:
         return [document.get("id", key) for (_, key), document in self.far.documents.items()]
 
-    def play(self, fault: str) -> None:
-        answers = {
-            "rejected": Answer(400, ECHO),
-            "denied": Answer(401, ECHO),
-            "too_large": Answer(413, ECHO),
-            "throttled": Answer(429, ECHO, {"Retry-After": "7"}),
-            "unavailable": Answer(503, ECHO),
-            "timeout": Answer(hang=True),
-            "cut": Answer(200, ECHO, cut=60),
-        }
-        self.far.fault = answers.get(fault)
-        if fault == "unknown":
-
-            async def broken(*_: Any) -> httpx.Response:
-                raise ZeroDivisionError(CANARY)
-
-            self._patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", broken)
-
-    def heal(self) -> None:
-        self._patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", self._send)
-        self.far.fault = None
-
-    async def stall(self) -> None:
-        self.far.fault = Answer(hang=True)
-        self.far.came.clear()
-
-    async def stalled(self) -> None:
-        await self.far.came.wait()
-
-    async def unstall(self) -> None:
-        await self.far.gone.wait()
-
 
 @contextlib.asynccontextmanager
 async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str) -> AsyncIterator[SearchHarness]:
@@ -130,15 +90,8 @@ async def search() -> AsyncIterator[Search]:
         yield far
 
 
-@contextlib.asynccontextmanager
-async def opened(far: Search, **options: Any) -> AsyncIterator[Any]:
-    given = {"url": far.url, "auth": None, **options}
-    sink = SearchHarness(far, pytest.MonkeyPatch()).sink(**given)
-    try:
-        await sink.open(None)
-        yield sink
-    finally:
-        await sink.close()
+def opened(far: Search, **options: Any) -> contextlib.AbstractAsyncContextManager[Any]:
+    return SearchHarness(far, pytest.MonkeyPatch()).opened(**{"url": far.url, "auth": None, **options})
 
 
 FULL = make_event(
@@ -328,13 +281,7 @@ async def test_what_is_no_event_is_rejected_not_raised(search: Search) -> None:
 async def test_sends_may_overlap(search: Search) -> None:
     async with opened(search, in_flight=8) as sink:
         release = asyncio.Event()
-        play = search.before
-
-        async def held() -> None:
-            await release.wait()
-            await play()
-
-        search.before = held
+        search.before = release.wait
         sending = [asyncio.create_task(sink.send(batch_of([make_event(number)]))) for number in range(8)]
         await until(lambda: len(search.requests) == 9, "all to be under way at once")
         release.set()

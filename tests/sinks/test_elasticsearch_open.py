@@ -23,8 +23,8 @@ from sinks._tls import TlsConfig
 from tests.helpers.farside import Answer, Request
 from tests.helpers.process import free_port
 from tests.helpers.search import Search, root
-from tests.helpers.sinks import CANARY, batch_of, make_event
-from tests.sinks.test_elasticsearch import SearchHarness, columns, opened, search
+from tests.helpers.sinks import CANARY, batch_of, columns, make_event
+from tests.sinks.test_elasticsearch import SearchHarness, opened, search
 from tests.sinks.test_tls import server_tls
 
 __all__ = ["search"]

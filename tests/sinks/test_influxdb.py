@@ -16,35 +16,30 @@ from hypothesis import strategies as st
 
 from eventer.errors import Rejected
 from eventer.event import Event
-from eventer.layout import Column
 from eventer.values import Secret
 from sinks._auth import BasicConfig
 from sinks._influxdb_lines import MORE, Lines, default_tags, nanoseconds
 from sinks.influxdb import InfluxAuthConfig
-from tests.helpers.farside import Answer
+from tests.helpers.httpharness import HttpHarness
 from tests.helpers.influx import Influx, Point, parse
-from tests.helpers.sinks import CANARY, HOSTILE, Harness, batch_of, make_event
+from tests.helpers.sinks import CANARY, HOSTILE, batch_of, columns, make_event
 
 ECHO = b'{"code":"x","message":"canary-5f1d0c7e9a was sent to the bucket","seen":"canary-5f1d0c7e9a"}'
 VARIANTS = ["basic", "kube-eventer", "fields", "gzip", "v1", "v3"]
 FIELDS = {"which": "id", "what": "message", "when": "time | seconds", "team": "labels.team", "n": "count", "at": "=x"}
 
 
-def columns(**fields: str) -> dict[str, Column]:
-    return {name: Column.parse(text) for name, text in fields.items()}
-
-
-class InfluxHarness(Harness):
+class InfluxHarness(HttpHarness[Influx]):
     """A played InfluxDB; the canary is the token or the password, and in what is echoed."""
 
     kind = "influxdb"
     sends_lines = False
+    echo = ECHO
+    cut = 503
+    client = (aiohttp.ClientSession, "_request")
 
     def __init__(self, far: Influx, patch: pytest.MonkeyPatch, variant: str = "basic") -> None:
-        self.far = far
-        self._variant = variant
-        self._patch = patch
-        self._request = aiohttp.ClientSession._request
+        super().__init__(far, patch, variant)
         if variant == "v1":
             far.authorization = "Basic " + base64.b64encode(f"eventer:{CANARY}".encode()).decode()
         else:
@@ -68,37 +63,6 @@ class InfluxHarness(Harness):
     def arrived(self) -> list[str]:
         return [point.fields.get("id") or point.fields["which"] for point in self.far.points.values()]
 
-    def play(self, fault: str) -> None:
-        self.far.fault = {
-            "rejected": Answer(400, ECHO),
-            "denied": Answer(401, ECHO),
-            "too_large": Answer(413, ECHO),
-            "throttled": Answer(429, ECHO, {"Retry-After": "7"}),
-            "unavailable": Answer(503, ECHO),
-            "timeout": Answer(hang=True),
-            "cut": Answer(503, ECHO, cut=60),
-        }.get(fault)
-        if fault == "unknown":
-
-            async def broken(*_: Any, **__: Any) -> Any:
-                raise ZeroDivisionError(CANARY)
-
-            self._patch.setattr(aiohttp.ClientSession, "_request", broken)
-
-    def heal(self) -> None:
-        self._patch.setattr(aiohttp.ClientSession, "_request", self._request)
-        self.far.fault = None
-
-    async def stall(self) -> None:
-        self.far.fault = Answer(hang=True)
-        self.far.came.clear()
-
-    async def stalled(self) -> None:
-        await self.far.came.wait()
-
-    async def unstall(self) -> None:
-        await self.far.gone.wait()
-
 
 @contextlib.asynccontextmanager
 async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str) -> AsyncIterator[InfluxHarness]:
@@ -112,14 +76,8 @@ async def influx() -> AsyncIterator[Influx]:
         yield far
 
 
-@contextlib.asynccontextmanager
-async def opened(far: Influx, **options: Any) -> AsyncIterator[Any]:
-    sink = InfluxHarness(far, pytest.MonkeyPatch()).sink(**options)
-    try:
-        await sink.open(None)
-        yield sink
-    finally:
-        await sink.close()
+def opened(far: Influx, **options: Any) -> contextlib.AbstractAsyncContextManager[Any]:
+    return InfluxHarness(far, pytest.MonkeyPatch()).opened(**options)
 
 
 def lines_of(*, layout: Any = "eventer", tags: tuple[str, ...] | None = None, most: int = 100, **fields: str) -> Lines:

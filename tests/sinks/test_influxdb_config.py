@@ -10,7 +10,7 @@ from eventer.values import Secret
 from sinks._auth import BasicConfig
 from sinks._proxy import ProxyConfig
 from sinks.influxdb import Config, InfluxAuthConfig
-from tests.sinks.test_influxdb import columns
+from tests.helpers.sinks import columns
 
 
 @pytest.mark.parametrize(

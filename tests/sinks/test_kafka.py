@@ -19,7 +19,7 @@ from eventer.sink import Batch
 from eventer.values import Duration, Secret
 from sinks._kafka_options import SaslConfig
 from tests.helpers.fakekafka import FakeKafka, Kept
-from tests.helpers.sinks import CANARY, Harness, batch_of, make_event
+from tests.helpers.sinks import CANARY, Harness, batch_of, columns, make_event
 
 VARIANTS = ["fixed", "templated", "cloudevents", "gzip", "kube-eventer", "keyless"]
 
@@ -105,17 +105,11 @@ async def far() -> AsyncIterator[FakeKafka]:
         yield broker
 
 
-@contextlib.asynccontextmanager
-async def opened(far: FakeKafka, **options: Any) -> AsyncIterator[Any]:
+def opened(far: FakeKafka, **options: Any) -> contextlib.AbstractAsyncContextManager[Any]:
     topics = dict(far.topics)
     made = KafkaHarness(far, pytest.MonkeyPatch())
     far.password, far.topics = None, topics
-    sink = made.sink(**{"sasl": None, **options})
-    await sink.open(None)
-    try:
-        yield sink
-    finally:
-        await sink.close()
+    return made.opened(**{"sasl": None, **options})
 
 
 def ids(records: list[Kept]) -> list[str]:
@@ -195,10 +189,7 @@ async def test_the_layout_of_kube_eventer(far: FakeKafka) -> None:
 
 
 async def test_fields_of_ones_own(far: FakeKafka) -> None:
-    from eventer.layout import Column
-
-    columns = {name: Column.parse(text) for name, text in {"msg": "message", "env": "=prod"}.items()}
-    async with opened(far, fields=columns) as sink:
+    async with opened(far, fields=columns(msg="message", env="=prod")) as sink:
         await sink.send(batch_of([make_event(1, message="hello")]))
     assert json.loads(far.kept[0].value) == {"msg": "hello", "env": "prod"}
 

@@ -30,7 +30,7 @@ from eventer.demo.apiserver import ApiServer, status_body
 from eventer.demo.faults import Fault
 from eventer.event import Outcome
 from eventer.sink import SinkContext, load
-from tests.helpers.farside import Answer, FarSide
+from tests.helpers.farside import Answer, FarSide, Request
 from tests.helpers.inprocess import Life, Site
 from tests.helpers.until import until
 from tests.sinks.test_tls import TLS, server_tls
@@ -86,11 +86,10 @@ class Echo(FarSide):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.before = self._echo
         self._turn = 0
 
-    async def _echo(self) -> None:
-        request, base = self.requests[-1], ANSWERS[min(self._turn, len(ANSWERS) - 1)]
+    def respond(self, request: Request) -> Answer:
+        base = ANSWERS[min(self._turn, len(ANSWERS) - 1)]
         self._turn += 1
         said = {
             "error": f"{request.method} {request.target} failed for {request.headers} at http://h{request.target}",
@@ -104,9 +103,7 @@ class Echo(FarSide):
             "Location": f"http://127.0.0.1:9{request.target}",
             "X-Echo": str(request.headers)[:500],
         }
-        self.answer = Answer(
-            base.status, json.dumps(said).encode(), {k: v.replace("\n", " ") for k, v in headers.items()}
-        )
+        return Answer(base.status, json.dumps(said).encode(), {k: v.replace("\n", " ") for k, v in headers.items()})
 
 
 class Scene:

@@ -9,12 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from eventer.errors import Rejected
 from eventer.event import Event, Origin
-from eventer.layout import Column
 from eventer.sink import Batch, SinkContext
 from eventer.values import Secret
 from sinks import sls
@@ -24,8 +22,9 @@ from sinks._sls_signature import signed
 from tests.helpers.aliyun import Metadata, write_add_on, write_sts
 from tests.helpers.farside import Answer
 from tests.helpers.fastclock import FastClock
+from tests.helpers.httpharness import HttpHarness
 from tests.helpers.logservice import LogService, groups_of
-from tests.helpers.sinks import CANARY, Harness, batch_of, make_event
+from tests.helpers.sinks import CANARY, batch_of, columns, make_event
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data/sls/vectors.json").read_text(encoding="utf-8"))
 ECHO = json.dumps({"errorCode": "Strange", "errorMessage": f"{CANARY} at /logstores/{CANARY}", "seen": CANARY}).encode()
@@ -41,24 +40,18 @@ FIELDS = {
 ID = "LTAI5tExample"
 
 
-def columns(**fields: str) -> dict[str, Column]:
-    return {name: Column.parse(text) for name, text in fields.items()}
-
-
-class SlsHarness(Harness):
+class SlsHarness(HttpHarness[LogService]):
     """A played Log Service; the canary is in the keys and in what is echoed."""
 
     kind = "sls"
     sends_lines = False
+    echo = ECHO
 
     def __init__(
         self, far: LogService, patch: pytest.MonkeyPatch, variant: str = "basic", file: Path | None = None
     ) -> None:
-        self.far = far
-        self._variant = variant
-        self._patch = patch
+        super().__init__(far, patch, variant)
         self._file = file
-        self._send = httpx.AsyncHTTPTransport.handle_async_request
         far.keys = {(ID, ""): CANARY, (ID, CANARY): CANARY}
 
     def options(self) -> dict[str, Any]:
@@ -93,38 +86,6 @@ class SlsHarness(Harness):
             return f"prod/0/{metadata['uid']}/{metadata['resourceVersion']}"
         return fields.get("id") or fields["which"]
 
-    def play(self, fault: str) -> None:
-        answers = {
-            "rejected": Answer(400, ECHO),
-            "denied": Answer(401, ECHO),
-            "too_large": Answer(413, ECHO),
-            "throttled": Answer(429, ECHO, {"Retry-After": "7"}),
-            "unavailable": Answer(503, ECHO),
-            "timeout": Answer(hang=True),
-            "cut": Answer(200, ECHO, cut=60),
-        }
-        self.far.fault = answers.get(fault)
-        if fault == "unknown":
-
-            async def broken(*_: Any) -> httpx.Response:
-                raise ZeroDivisionError(CANARY)
-
-            self._patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", broken)
-
-    def heal(self) -> None:
-        self._patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", self._send)
-        self.far.fault = None
-
-    async def stall(self) -> None:
-        self.far.fault = Answer(hang=True)
-        self.far.came.clear()
-
-    async def stalled(self) -> None:
-        await self.far.came.wait()
-
-    async def unstall(self) -> None:
-        await self.far.gone.wait()
-
 
 @contextlib.asynccontextmanager
 async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str) -> AsyncIterator[SlsHarness]:
@@ -140,14 +101,8 @@ async def service() -> AsyncIterator[LogService]:
         yield far
 
 
-@contextlib.asynccontextmanager
-async def opened(far: LogService, **options: Any) -> AsyncIterator[Any]:
-    sink = SlsHarness(far, pytest.MonkeyPatch()).sink(**options)
-    try:
-        await sink.open(None)
-        yield sink
-    finally:
-        await sink.close()
+def opened(far: LogService, **options: Any) -> contextlib.AbstractAsyncContextManager[Any]:
+    return SlsHarness(far, pytest.MonkeyPatch()).opened(**options)
 
 
 FULL = make_event(

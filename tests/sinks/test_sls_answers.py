@@ -201,7 +201,6 @@ async def test_a_key_that_was_replaced_meanwhile_is_used_at_once(tmp_path: Any) 
         async def renew() -> None:
             if len(far.requests) == 1:
                 write_sts(path, ID, "second-secret", "second-token")
-            await far._play()
 
         far.before = renew
         far.expired = {"first-token"}
@@ -234,7 +233,7 @@ async def service_with_echo() -> Any:
 
         async def echo() -> None:
             signature = far.requests[-1].headers["authorization"].rpartition("=")[2]
-            far.answer = error(401, "SignatureNotMatch", f"Signature {signature} not matched.")
+            far.fault = error(401, "SignatureNotMatch", f"Signature {signature} not matched.")
 
         far.before = echo
         yield far

@@ -10,7 +10,7 @@ from eventer.sink import BatchConfig
 from eventer.values import Secret
 from sinks import sls
 from sinks._sls_credentials import SlsAuthConfig
-from tests.sinks.test_sls import columns
+from tests.helpers.sinks import columns
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
@@ -24,7 +23,8 @@ from sinks._proxy import ProxyConfig
 from sinks._sign import SignConfig
 from sinks._tls import TlsConfig
 from tests.helpers.farside import Answer, FarSide, Request
-from tests.helpers.sinks import CANARY, Harness, batch_of, make_event
+from tests.helpers.httpharness import HttpHarness
+from tests.helpers.sinks import CANARY, batch_of, make_event
 from tests.helpers.until import until
 
 ECHO = (
@@ -50,17 +50,15 @@ def server_tls() -> ssl.SSLContext:
     return context
 
 
-class WebhookHarness(Harness):
+class WebhookHarness(HttpHarness[FarSide]):
     """A scripted server; the canary is in the address, in its query and in the token."""
 
     kind = "webhook"
     sends_lines = True
+    echo = ECHO
 
-    def __init__(self, far: FarSide, monkeypatch: pytest.MonkeyPatch, variant: str = "array") -> None:
-        self.far = far
-        self._variant = variant
-        self._patch = monkeypatch
-        self._send = httpx.AsyncHTTPTransport.handle_async_request
+    def __init__(self, far: FarSide, patch: pytest.MonkeyPatch, variant: str = "array") -> None:
+        super().__init__(far, patch, variant)
         self._refused = 0
 
     def options(self) -> dict[str, Any]:
@@ -87,38 +85,9 @@ class WebhookHarness(Harness):
     def arrived(self) -> list[str]:
         return [event.id for request in self.far.requests[self._refused :] for event in events_of(request)]
 
-    def play(self, fault: str) -> None:
-        answers = {
-            "rejected": Answer(400, ECHO),
-            "denied": Answer(401, ECHO),
-            "too_large": Answer(413, ECHO),
-            "throttled": Answer(429, ECHO, {"Retry-After": "7"}),
-            "unavailable": Answer(503, ECHO),
-            "timeout": Answer(hang=True),
-            "cut": Answer(200, ECHO, cut=60),
-        }
-        self.far.answer = answers.get(fault, Answer())
-        if fault == "unknown":
-
-            async def broken(*_: Any) -> httpx.Response:
-                raise ZeroDivisionError(CANARY)
-
-            self._patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", broken)
-
     def heal(self) -> None:
-        self._patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", self._send)
-        self.far.answer = Answer()
+        super().heal()
         self._refused = len(self.far.requests)
-
-    async def stall(self) -> None:
-        self.far.answer = Answer(hang=True)
-        self.far.came.clear()
-
-    async def stalled(self) -> None:
-        await self.far.came.wait()
-
-    async def unstall(self) -> None:
-        await self.far.gone.wait()
 
 
 @contextlib.asynccontextmanager
@@ -129,15 +98,9 @@ async def harness(
         yield WebhookHarness(far, monkeypatch, variant)
 
 
-@contextlib.asynccontextmanager
-async def opened(far: FarSide, **options: Any) -> AsyncIterator[Any]:
-    monkeypatch = pytest.MonkeyPatch()
-    sink = WebhookHarness(far, monkeypatch).sink(**{"url": Secret.literal(f"{far.url}/in"), "auth": None, **options})
-    await sink.open(None)
-    try:
-        yield sink
-    finally:
-        await sink.close()
+def opened(far: FarSide, **options: Any) -> contextlib.AbstractAsyncContextManager[Any]:
+    given = {"url": Secret.literal(f"{far.url}/in"), "auth": None, **options}
+    return WebhookHarness(far, pytest.MonkeyPatch()).opened(**given)
 
 
 def events_of(request: Request) -> list[Event]:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from eventer.values import Secret
+from eventer.sink import BatchConfig, GroupConfig
+from eventer.values import Repeats, Secret
 from sinks._auth import AuthConfig, BasicConfig
 from sinks._sign import SignConfig
 from sinks.webhook import Config
 
+GROUP = GroupConfig()
 A = Secret.literal("a")
 KEY = AuthConfig(header="X-Api-Key", value=A)
 SIGN = SignConfig(secret=Secret.literal("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
@@ -43,6 +45,12 @@ SIGN = SignConfig(secret=Secret.literal("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
         ({"template": '{"m": "{{ event.message }}"}'}, "tojson"),
         ({"template": "{{ event.reason }}"}, "tojson"),
         ({"template": "{{ event.__class__ }}"}, "unsafe"),
+        ({"group": GROUP, "format": "cloudevents-batch"}, "write format: single"),
+        ({"group": GROUP, "template": "{{ event.reason | tojson }}"}, "template: a template writes events"),
+        ({"group": GROUP, "headers": {"X-A": "{{ event.reason }}"}, "format": "single"}, "headers: X-A: a template"),
+        ({"group": GROUP, "in_flight": 2}, "one after the other"),
+        ({"group": GROUP, "batch": BatchConfig(count=20)}, "batch: it is about events"),
+        ({"group": GROUP, "repeats": Repeats.parse("5m")}, "repeats: it is about events"),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_a_remedy(options: dict[str, Any], remedy: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,19 +24,6 @@ from tests.helpers.sinks import make_event
 from tests.helpers.until import until
 
 Raised = TypeVar("Raised", bound=BaseException)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-def site(tmp_path: Path, server: ApiServer) -> Site:
-    return Site(tmp_path, server)
 
 
 def find(group: BaseExceptionGroup[BaseException], kind: type[Raised]) -> Raised:

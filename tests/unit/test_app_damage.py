@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -15,19 +13,6 @@ from eventer.journal.files import FILE
 from tests.helpers.fastclock import FastClock
 from tests.helpers.inprocess import Site
 from tests.helpers.until import until
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-def site(tmp_path: Path, server: ApiServer) -> Site:
-    return Site(tmp_path, server)
 
 
 def gaps(site: Site) -> list[str]:

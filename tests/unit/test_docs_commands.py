@@ -52,6 +52,7 @@ NOT_RUN: Final = {
             "eventer tail",
             "eventer reload",
             "eventer dead-letters",
+            "eventer silence",
             "eventer replay",
             "eventer test-send",
         ),

@@ -273,6 +273,7 @@ def test_nothing_is_lost_and_nothing_doubled(ops: list[tuple[str, int, int]], ca
     ):
         patch.setattr(ledger, "CAPACITY", capacity)
         patch.setattr(ledger, "FOLD_AT", 3)
+        patch.setattr(ledger, "HELD", 4)
         patch.setattr(ledger, "SLICE", 2)
         runner.run(_live(Life(Path(root)), ops, before))
 

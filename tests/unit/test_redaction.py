@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -67,14 +66,6 @@ def test_what_is_no_pattern(text: str) -> None:
 
 
 # -- the whole path ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
 
 
 async def test_it_is_nowhere(tmp_path: Path, server: ApiServer) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from eventer import sink
 from eventer.event import encode_lines
-from eventer.sink import GROUP, Batch, BatchConfig, Sent, SinkConfig, kinds, load
+from eventer.sink import GROUP, Batch, BatchConfig, GroupConfig, NotifierConfig, Sent, SinkConfig, kinds, load
+from eventer.values import Duration, Repeats
 from tests.helpers.sinks import batch_of, make_event
 
 EVENTS = [make_event(number) for number in range(5)]
@@ -91,3 +92,29 @@ def test_the_size_of_a_send_is_bounded(count: int) -> None:
 def test_unknown_options_are_refused() -> None:
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.convert({"kind": "x", "mtach": []}, SinkConfig)
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"by": ["name", "name"]}, "each field is named once"),
+        ({"by": [""]}, "each field is named once"),
+        ({"interval": Duration(0)}, "write for example 5m"),
+        ({"interval": Duration(600), "repeat": Duration(300)}, "at least for its interval"),
+        ({"resolve_after": Duration(0)}, "write for example 30m"),
+    ],
+)
+def test_a_group_that_would_tell_nothing_or_everything_twice_is_refused(options: dict[str, Any], remedy: str) -> None:
+    with pytest.raises(ValueError, match=remedy):
+        GroupConfig(**options)
+
+
+@pytest.mark.parametrize("options", [{"batch": BatchConfig(count=3)}, {"repeats": Repeats.parse("changes")}])
+def test_options_about_events_are_refused_where_notifications_are_sent(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="this sink is sent notifications; leave it out"):
+        NotifierConfig(kind="x", **options)
+    assert SinkConfig(kind="x", **options).notifies is None
+
+
+def test_a_notifier_says_how_it_is_told() -> None:
+    assert NotifierConfig(kind="x").notifies == GroupConfig()

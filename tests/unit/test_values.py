@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from eventer.values import Duration, Rate, Repeats, Secret, Size
+from eventer.values import Duration, Rate, Repeats, Secret, Size, Time
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,40 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is no duration; write for example 30s"):
         Duration.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1969-12-31 19:00-05:00", 0),
+        ("2026-12-01t06:00:00.25z", 1_796_104_800.25),
+        ("0001-01-01T00:00:00+14:00", -62_135_596_800 - 14 * 3600),
+    ],
+)
+def test_times(text: str, seconds: float) -> None:
+    assert Time.parse(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "2h", "now", "2026-12-01", "06:00", "2026-12-01T24:00:00Z", "2026-13-01T06:00:00Z", "2026-12-01T06:00:60Z",
+     "2026-12-01T06:00:00+24:00", "2026-12-01T06:00:00CET", "1796104800", "2026-12-01T06:00:00Z x", "２026-12-01T06:00Z"],
+)  # fmt: skip
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no time.*write a time with its zone such as 2026-12-01T06:00:00"):
+        Time.parse(text)
+
+
+def test_a_time_without_a_zone_is_refused_with_both_remedies() -> None:
+    with pytest.raises(ValueError, match=r"has no zone; write 2026-12-01T06:00:00Z for UTC, or \+01:00 for Z"):
+        Time.parse("2026-12-01 06:00:00")
+
+
+def test_a_time_is_written_as_it_is_read() -> None:
+    assert str(Time.parse("2026-12-01T06:00:00+01:00")) == "2026-12-01T05:00:00Z"
+    assert Time.parse(str(Time(1_796_104_800.25))) == 1_796_104_800.25
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,20 @@ from eventer.config.leaves import choices, is_secret
 from eventer.config.words import alternatives, unwrap
 from eventer.errors import EventerError
 from eventer.match import Rule
-from eventer.sink import SinkConfig, kinds, load
+from eventer.sink import NotifierConfig, SinkConfig, kinds, load
 from eventer.values import Duration, Size
 
-__all__ = ["Option", "common_options", "example", "options", "own_options", "sample_kinds", "struct_of", "yaml_value"]
+__all__ = [
+    "Option",
+    "common_options",
+    "example",
+    "options",
+    "own_options",
+    "sample_kinds",
+    "shared_options",
+    "struct_of",
+    "yaml_value",
+]
 
 _PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9/._-]*|\d+(?:ms|s|m|h|d)")
 _WORDS: Final = frozenset({"yes", "no", "on", "off", "true", "false", "null", "y", "n"})
@@ -78,14 +88,24 @@ def common_options() -> list[Option]:
     return [option for option in options(SinkConfig) if option.name != "kind"]
 
 
+def shared_options(kind: str) -> list[Option]:
+    """Return what this kind of sink has as every other one; a notifier is sent nothing in batches, or repeated."""
+    absent = {option.name for option in own_options(kind)}
+    if issubclass(load(kind).Config, NotifierConfig):
+        absent |= {"batch", "repeats"}
+    return [option for option in common_options() if option.name not in absent]
+
+
 def own_options(kind: str) -> list[Option]:
-    """Return what only this kind of sink has, or has with another default."""
+    """Return what only this kind of sink has, or has with another default or meaning."""
     common = {option.name: option for option in options(SinkConfig)}
     config: type[SinkConfig] = load(kind).Config
     return [
         option
         for option in options(config)
-        if option.name not in common or yaml_value(option.default) != yaml_value(common[option.name].default)
+        if option.name not in common
+        or yaml_value(option.default) != yaml_value(common[option.name].default)
+        or option.doc != common[option.name].doc
     ]
 
 

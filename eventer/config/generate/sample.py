@@ -16,6 +16,7 @@ from eventer.config.generate.options import (
     options,
     own_options,
     sample_kinds,
+    shared_options,
     struct_of,
     yaml_value,
 )
@@ -53,13 +54,14 @@ def sample() -> str:
 
 def _sinks() -> list[str]:
     lines: list[str] = []
+    shown = False
     for number, kind in enumerate(sample_kinds()):
         lines += ([""] if number else []) + [f"  {kind}:", f"    kind: {kind}"]
         lines += _indent(_options(own_options(kind), kind), 4)
-        if number == 0:
-            lines += ["", "    # Options that every sink has:"]
-            own = {option.name for option in own_options(kind)}
-            lines += _indent(_options([option for option in common_options() if option.name not in own], kind), 4)
+        shared = shared_options(kind)
+        if not shown and len(shared) == len(common_options()):
+            shown = True
+            lines += ["", "    # Options that every sink has:", *_indent(_options(shared, kind), 4)]
     return lines
 
 
@@ -76,6 +78,8 @@ def _option(option: Option, path: str) -> list[str]:
     items = _items(option.kind)
     if items is not None and option.required:
         return [f"{option.name}:", "  -", *_indent(_options(options(items), path), 4)]
+    if items is not None and option.examples:
+        return [f"#{option.name}: {option.examples[0]}"]
     if items is not None and any(inner.required for inner in options(items)):
         lines = [f"{option.name}:"]
         for at, inner in enumerate(options(items)):
@@ -100,7 +104,8 @@ def _option(option: Option, path: str) -> list[str]:
     if not option.required and option.default is not None:
         return [f"{option.name}: {yaml_value(option.default)}"]
     line = f"{option.name}: {example(option, path.upper())}"
-    return [line if option.required else f"#{line}"]
+    # A secret with an example is one of several ways in, and that which is on.
+    return [line if option.required or (option.secret and option.examples) else f"#{line}"]
 
 
 def _items(kind: inspect.Type) -> type[msgspec.Struct] | None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import msgspec
 from msgspec import inspect
 
-from eventer.config.generate.options import Option, common_options, options, own_options, struct_of, yaml_value
+from eventer.config.generate.options import (
+    Option,
+    common_options,
+    options,
+    own_options,
+    shared_options,
+    struct_of,
+    yaml_value,
+)
 from eventer.config.types import Config
 from eventer.config.words import describe, unwrap
 
@@ -28,10 +36,8 @@ def config_tables() -> str:
 def sink_tables(kind: str) -> str:
     """Return the tables of one kind of sink: its own options, then those of every sink."""
     own = own_options(kind)
-    names = {option.name for option in own}
-    common = [option for option in common_options() if option.name not in names]
     lines = _table(_rows(own, "")) if own else ["This sink has no options of its own."]
-    return "\n".join([*lines, "", "Options that every sink has:", "", *_table(_rows(common, ""))])
+    return "\n".join([*lines, "", "Options that every sink has:", "", *_table(_rows(shared_options(kind), ""))])
 
 
 def _rows(listed: list[Option] | tuple[Option, ...], prefix: str) -> list[tuple[str, str, str, str]]:

@@ -6,7 +6,7 @@ They are built from published Go modules, with the versions pinned in the go.mod
 script, into `$EVENTER_PARTS` or `~/.cache/eventer-parts`, one directory per part and version. What
 is there already is left alone. Kafka and OpenSearch come as jars (`maven.py`), and a part of InfluxDB
 is written in Rust (`rust.py`). Needs nothing but Python 3.11, Go, Rust, a C compiler, Maven and Java
-21; about 21 minutes on 2 cores.
+21; about 22 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ PARTS = (
     ),
     Part("kubeconform", "0.8.0", (Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),)),
     Part("influxdb", "1.13.2", (Program("influxd", "github.com/influxdata/influxdb/cmd/influxd"),), rust=True),
+    Part("alertmanager", "0.27.0", (Program("alertmanager", "github.com/prometheus/alertmanager/cmd/alertmanager"),)),
     # 4 of the minutes and 2 GiB of memory: it brings the clients of all clouds.
     Part(
         "prometheus",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
 from copy import deepcopy
 from pathlib import Path
 
@@ -19,19 +18,6 @@ from eventer.journal import Journal, read_books
 from tests.helpers.farside import Answer, FarSide
 from tests.helpers.inprocess import Life, Site
 from tests.helpers.until import until
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-def site(tmp_path: Path, server: ApiServer) -> Site:
-    return Site(tmp_path, server)
 
 
 async def reload(life: Life, site: Site, text: str | None = None) -> ConfigReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import structlog
 
 import sinks
 from eventer.cli import main
-from eventer.demo.apiserver import ApiServer
 from eventer.sink import load
 from tests.helpers.inprocess import Site
 
@@ -21,33 +20,29 @@ Command = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
 @pytest.fixture
-def picky(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def quiet() -> Iterator[None]:
+    """What a daemon logs in this process must not stand among what a command says."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def picky(monkeypatch: pytest.MonkeyPatch, quiet: None) -> Iterator[Any]:
     """The module of the sink `picky`, as if somebody had installed it."""
     monkeypatch.setattr(sinks, "__path__", [*sinks.__path__, str(Path(__file__).parent / "kinds")])
     module = load("picky")
     module.ARRIVED.clear()
     module.TRIES.clear()
     module.WORLD.update(mended=False, down=False)
-    # What the daemon logs in this process must not stand among what a command says.
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     handlers = list(logging.root.handlers)
     yield module
-    structlog.reset_defaults()
     logging.root.handlers[:] = handlers
 
 
 @pytest.fixture
-async def apiserver() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-def picky_site(tmp_path: Path, apiserver: ApiServer, picky: Any) -> Site:
+def picky_site(site: Site, picky: Any) -> Site:
     """A site with a file sink `out`, and `fussy`, which is picky."""
-    site = Site(tmp_path, apiserver)
     site.document["sinks"]["fussy"] = {"kind": "picky"}
     return site
 

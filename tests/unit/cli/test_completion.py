@@ -50,6 +50,9 @@ def complete(tmp_path, capsys, *words):
         (["dead-letters", "re"], {"retry"}),
         (["dead-letters", "drop", "--y"], {"--yes"}),
         (["dead-letters", "export", "-o", "ev"], {"events.json"}),
+        (["silence", ""], {"add", "list", "expire"}),
+        (["silence", "add", "--f"], {"--for", "--from"}),
+        (["silence", "list", "--e"], {"--expired"}),
         (["check", "-c", "ev"], {"events.json"}),
     ],
 )

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,19 +18,6 @@ from eventer.control.door import NAME, address
 from eventer.demo.apiserver import ApiServer
 from eventer.journal.files import lock
 from tests.helpers.inprocess import Site
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-def site(tmp_path: Path, server: ApiServer) -> Site:
-    return Site(tmp_path, server)
 
 
 @contextlib.contextmanager

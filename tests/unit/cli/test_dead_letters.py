@@ -38,11 +38,11 @@ def cells(line: str) -> list[str]:
 
 
 async def test_list_counts_first_and_ends_with_the_newest(
-    picky_site: Site, apiserver: ApiServer, command: Command
+    picky_site: Site, server: ApiServer, command: Command
 ) -> None:
     async with picky_site.running() as life:
         assert await command("dead-letters", "list") == (0, "There are no dead letters.\n", "")
-        await bury(life, apiserver, 1, 2, 4)
+        await bury(life, server, 1, 2, 4)
         code, out, err = await command("dead-letters", "list")
         assert (code, err) == (0, "")
         counts, _, table = out.partition("\n\n")
@@ -73,19 +73,19 @@ async def test_list_counts_first_and_ends_with_the_newest(
     ],
 )
 async def test_which_letters_are_meant(
-    picky_site: Site, apiserver: ApiServer, command: Command, words: list[str], numbers: list[int]
+    picky_site: Site, server: ApiServer, command: Command, words: list[str], numbers: list[int]
 ) -> None:
     async with picky_site.running() as life:
-        await bury(life, apiserver, 1, 2, 4)
+        await bury(life, server, 1, 2, 4)
         code, out, err = await command("dead-letters", "export", *words)
         assert [json.loads(line)["number"] for line in out.splitlines()] == numbers
         assert code == (0 if numbers else 1)
         assert bool(err) is not bool(numbers)
 
 
-async def test_show_has_everything_and_what_to_do(picky_site: Site, apiserver: ApiServer, command: Command) -> None:
+async def test_show_has_everything_and_what_to_do(picky_site: Site, server: ApiServer, command: Command) -> None:
     async with picky_site.running() as life:
-        await bury(life, apiserver, 1)
+        await bury(life, server, 1)
         code, out, _ = await command("dead-letters", "show", "fussy/1")
         assert code == 0
         assert out.startswith("fussy/1  Warning BackOff of Pod default/web-0, cluster prod: bad 1\n")
@@ -97,9 +97,9 @@ async def test_show_has_everything_and_what_to_do(picky_site: Site, apiserver: A
         assert (await command("dead-letters", "show", "fussy/2"))[0] == 1
 
 
-async def test_retry_has_them_sent_again(picky_site: Site, apiserver: ApiServer, command: Command, picky: Any) -> None:
+async def test_retry_has_them_sent_again(picky_site: Site, server: ApiServer, command: Command, picky: Any) -> None:
     async with picky_site.running() as life:
-        await bury(life, apiserver, 1, 2)
+        await bury(life, server, 1, 2)
         picky.WORLD["mended"] = True
         code, out, err = await command("dead-letters", "retry", "--all")
         assert (code, err) == (0, "")
@@ -113,13 +113,13 @@ async def test_retry_has_them_sent_again(picky_site: Site, apiserver: ApiServer,
 
 
 async def test_a_sink_that_is_down_does_not_keep_the_command_waiting(
-    picky_site: Site, apiserver: ApiServer, command: Command, picky: Any, monkeypatch: pytest.MonkeyPatch
+    picky_site: Site, server: ApiServer, command: Command, picky: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk, "AGAIN_MOST", 2)
     async with picky_site.running() as life:
-        await bury(life, apiserver, 1, 2, 4)
+        await bury(life, server, 1, 2, 4)
         picky.WORLD["down"] = True
-        apiserver.create("next")
+        server.create("next")
         await until(lambda: life.view.runners["fussy"].status.error, "the sink to fail")
         code, out, _ = await command("dead-letters", "retry", "--all")
         assert code == 0
@@ -128,10 +128,10 @@ async def test_a_sink_that_is_down_does_not_keep_the_command_waiting(
 
 
 async def test_drop_gives_up_what_is_confirmed(
-    picky_site: Site, apiserver: ApiServer, command: Command, monkeypatch: pytest.MonkeyPatch
+    picky_site: Site, server: ApiServer, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with picky_site.running() as life:
-        await bury(life, apiserver, 1, 2, 4)
+        await bury(life, server, 1, 2, 4)
         monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
         code, _, err = await command("dead-letters", "drop", "--all")
         assert (code, err) == (
@@ -150,11 +150,11 @@ async def test_drop_gives_up_what_is_confirmed(
 
 
 async def test_export_writes_a_new_file_only(
-    picky_site: Site, apiserver: ApiServer, command: Command, tmp_path: Path
+    picky_site: Site, server: ApiServer, command: Command, tmp_path: Path
 ) -> None:
     path = tmp_path / "dead.jsonl"
     async with picky_site.running() as life:
-        await bury(life, apiserver, 1, 2)
+        await bury(life, server, 1, 2)
         assert (await command("dead-letters", "export", "-o", str(path)))[0] == 0
         letters = [json.loads(line) for line in path.read_text().splitlines()]
         assert [(each["sink"], each["number"], each["reason"]) for each in letters] == [
@@ -170,10 +170,10 @@ async def test_export_writes_a_new_file_only(
 
 
 async def test_without_a_daemon_the_journal_is_opened(
-    picky_site: Site, apiserver: ApiServer, command: Command, picky: Any
+    picky_site: Site, server: ApiServer, command: Command, picky: Any
 ) -> None:
     async with picky_site.running() as life:
-        await bury(life, apiserver, 1, 2, 4)
+        await bury(life, server, 1, 2, 4)
     note = f"No daemon runs; this is the journal in {picky_site.state}.\n"
     code, out, err = await command("dead-letters", "list", "--output", "json")
     assert (code, err, len(out.splitlines())) == (0, note, 3)
@@ -249,10 +249,10 @@ def test_wrong_use_is_told(words: list[str], told: str, tmp_path: Path, capsys: 
 
 
 async def test_a_sink_that_the_daemon_does_not_run_is_told(
-    picky_site: Site, apiserver: ApiServer, command: Command
+    picky_site: Site, server: ApiServer, command: Command
 ) -> None:
     async with picky_site.running() as life:
-        await bury(life, apiserver, 1)
+        await bury(life, server, 1)
         runner = life.view.runners.pop("fussy")
         code, _, err = await command("dead-letters", "retry", "--all")
         assert code == 1
@@ -261,10 +261,10 @@ async def test_a_sink_that_the_daemon_does_not_run_is_told(
 
 
 async def test_letters_that_the_disk_damaged_are_told_and_can_be_dropped(
-    picky_site: Site, apiserver: ApiServer, command: Command
+    picky_site: Site, server: ApiServer, command: Command
 ) -> None:
     async with picky_site.running() as life:
-        await bury(life, apiserver, 1, 2)
+        await bury(life, server, 1, 2)
         await life.journal._writer.submit(
             lambda c: c.execute("UPDATE letter SET event = zeroblob(10) WHERE number = 1") and None
         )

@@ -152,6 +152,13 @@ async def test_what_is_no_event_is_told(
     assert err.startswith(told)
 
 
+async def test_a_sink_that_is_told_of_problems_gets_no_events(picky_site: Site, command: Command) -> None:
+    picky_site.document["sinks"]["chat"] = {"kind": "webhook", "url": "http://127.0.0.1:1/", "group": {}}
+    code, _, err = await command("replay", "-", "--to", "chat")
+    assert code == 1
+    assert err.startswith("eventer replay: the sink chat is sent notifications, which alerting makes of events.")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
@@ -201,7 +208,7 @@ def test_the_pace_is_that_of_the_events(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_through_the_daemon_to_every_sink_by_the_filter(
-    picky_site: Site, apiserver: ApiServer, command: Command, picky: Any, tmp_path: Path
+    picky_site: Site, server: ApiServer, command: Command, picky: Any, tmp_path: Path
 ) -> None:
     picky_site.document["filter"] = [{"drop": {"type": "Normal"}}]
     picky_site.document["redact"] = [{"pattern": "/token [a-z]+/"}]
@@ -213,7 +220,7 @@ async def test_through_the_daemon_to_every_sink_by_the_filter(
     events[1].message = "token abc"
     path = recorded(tmp_path / "events.jsonl", events)
     async with picky_site.running() as life:
-        apiserver.create("before", type="Warning")
+        server.create("before", type="Warning")
         await until(lambda: life.journal.head == 1, "the first event")
         code, _, err = await command("replay", path)
         assert (code, err) == (0, "3 events given in, 1 left out by the filter: 4 events into the daemon.\n")
@@ -228,10 +235,10 @@ async def test_through_the_daemon_to_every_sink_by_the_filter(
     assert (record.received, record.filtered, record.appended) == (8, 2, 6)
 
 
-async def test_what_the_daemon_keeps(picky_site: Site, apiserver: ApiServer, command: Command, picky: Any) -> None:
+async def test_what_the_daemon_keeps(picky_site: Site, server: ApiServer, command: Command, picky: Any) -> None:
     async with picky_site.running() as life:
         for number in range(3):
-            apiserver.create(f"e{number}")
+            server.create(f"e{number}")
         await until(lambda: life.journal.head == 3, "all events")
         await life.settled("out", "fussy")
         await life.journal.tidy()
@@ -302,7 +309,7 @@ async def test_it_waits_while_half_of_the_room_is_taken(
 
 
 async def test_without_a_daemon_into_its_journal(
-    picky_site: Site, apiserver: ApiServer, command: Command, picky: Any, tmp_path: Path
+    picky_site: Site, server: ApiServer, command: Command, picky: Any, tmp_path: Path
 ) -> None:
     path = recorded(tmp_path / "events.jsonl", numbered(0, 1))
     code, _, err = await command("replay", path)
@@ -310,7 +317,7 @@ async def test_without_a_daemon_into_its_journal(
     assert "none has run there: nobody would get the events. Start one with eventer run" in err
     assert not picky_site.state.exists()
     async with picky_site.running() as life:
-        apiserver.create("before")
+        server.create("before")
         await until(lambda: life.journal.head == 1, "the first event")
     picky_site.document["sinks"]["late"] = {"kind": "stdout"}
     code, _, err = await command("replay", path)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
-import structlog
 
 from eventer.cli import main
 from eventer.cli.attention import BAD, matters
@@ -24,26 +21,7 @@ from tests.helpers.farside import Answer, FarSide
 from tests.helpers.inprocess import Site
 from tests.helpers.until import until
 
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """The daemon of these tests logs in the same process; what the command prints must stand alone."""
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-def site(tmp_path: Path, server: ApiServer) -> Site:
-    return Site(tmp_path, server)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 async def ask(site: Site, *words: str) -> int:

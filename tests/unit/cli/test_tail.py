@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from eventer.cli import main
 from eventer.cli.daemon import Daemon
@@ -18,21 +16,7 @@ from eventer.demo.apiserver import ApiServer
 from tests.helpers.inprocess import Site
 from tests.helpers.until import until
 
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """The daemon of these tests logs in the same process; what the command prints must stand alone."""
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture

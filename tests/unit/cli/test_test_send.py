@@ -1,8 +1,10 @@
 """`eventer test-send`: one sample, and what is said of each way in which it can end."""
 
+import asyncio
 import json
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import product
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import get_type_hints
 import pytest
 
 import sinks
+from eventer.alerting.notification import decode
 from eventer.cli import main
 from eventer.event import Origin
 from eventer.sink import kinds, load
+from tests.helpers.robots import Robots
 
 
 @pytest.fixture
@@ -21,12 +25,12 @@ def send(tmp_path, capsys, monkeypatch):
     """Send to the one sink of a configuration; returns exit code and what was said on standard error."""
     monkeypatch.setattr(sinks, "__path__", [*sinks.__path__, str(Path(__file__).parent / "kinds")])
 
-    def send(options, name="ops", **environ):
+    def send(options, *more, name="ops", **environ):
         for key, value in environ.items():
             monkeypatch.setenv(key, value)
         path = tmp_path / "c.yaml"
         path.write_text(f"sources: [{{cluster: prod}}]\nfilter: [{{drop: {{}}}}]\nsinks: {{ops: {{{options}}}}}\n")
-        code = main(["test-send", name, "-c", str(path)])
+        code = main(["test-send", name, *more, "-c", str(path)])
         captured = capsys.readouterr()
         assert captured.out == ""
         return code, captured.err
@@ -50,6 +54,109 @@ def test_the_sample_is_marked_and_sent_once_whatever_filter_and_match_say(send, 
     assert (event.origin, event.type, event.reason, event.cluster) == (Origin.EVENTER, "Normal", "TestSend", "prod")
     assert event.message == ("This is a test of the sink ops, sent by hand with eventer test-send. Nothing is wrong.")
     assert scripted.CALLS == [("open", None), ("send", 1), ("close", None)]
+
+
+def test_a_sink_that_is_told_of_problems_is_sent_a_notification(send):
+    bodies = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        code, err = send(f"kind: webhook, url: 'http://127.0.0.1:{server.server_port}/', format: single, group: {{}}")
+        thread.join()
+    assert code == 0, err
+    note = decode(bodies[0])
+    assert (note.severity, note.items[0].reason) == ("info", "TestSend")
+    assert note.items[0].message.startswith("This is a test of the sink ops")
+
+
+@pytest.fixture
+def robots():
+    """Scripted robots that answer from a thread of their own, since the command runs a loop itself."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    made = Robots(time.time)
+    asyncio.run_coroutine_threadsafe(made.__aenter__(), loop).result(30)
+    yield made
+    asyncio.run_coroutine_threadsafe(made.__aexit__(), loop).result(30)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+CHATS = {
+    "dingtalk": "kind: dingtalk, url: '{url}'",
+    "feishu": "kind: feishu, url: '{url}'",
+    "wecom": "kind: wecom, url: '{url}'",
+    "wecomapp": "kind: wecom, app: {{corp_id: ww1, agent_id: 1000002, secret: '{token}', api: '{url}', to: {{users: [li]}}}}",
+    "slack": "kind: slack, url: '{url}'",
+    "slackbot": "kind: slack, token: '{token}', channel: ops, api: '{url}'",
+    "teams": "kind: teams, url: '{url}'",
+}
+
+
+@pytest.mark.parametrize("sample", ["oom", "node", "storm", "resolved"])
+@pytest.mark.parametrize("vendor", CHATS)
+def test_each_chat_shows_each_sample_marked_as_a_test(send, robots, vendor, sample):
+    robot = robots.add(vendor, "a-secret-token")
+    code, err = send(CHATS[vendor].format(url=robot.url, token=robot.token), f"--sample={sample}")
+    assert (code, err.count("\n")) == (0, 1), err
+    assert err.startswith("ops: sent, and confirmed by the far side")
+    (message,) = robot.messages
+    assert "TEST prod" in json.dumps(message)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "changes", "said"),
+    [
+        ("dingtalk", {"secret": "SECother"}, "The robot refuses the signature. Check `secret`, and this machine's clock."),
+        ("dingtalk", {"keyword": "巡检"}, "Set `keyword` to it."),
+        ("dingtalk", {"stopped": True}, "The robot or its group is switched off or gone."),
+        ("dingtalk", {"token": "other"}, "Copy the address from the robot's settings anew."),
+        ("feishu", {"secret": "other"}, "The bot refuses the signature. Check `secret`"),
+        ("feishu", {"token": "other"}, "Copy the address from the bot's settings anew."),
+        ("wecom", {"token": "other"}, "Copy the address from the robot's settings anew."),
+        ("wecomapp", {"token": "other"}, "Check `app.secret`: it is that of the application"),
+        ("slack", {"stopped": True}, "The channel is archived."),
+        ("slack", {"token": "other"}, "The webhook is gone."),
+        ("slackbot", {"stopped": True}, "The channel is archived."),
+        ("slackbot", {"token": "other"}, "write its Bot User OAuth Token."),
+        ("teams", {"stopped": True}, "The workflow is switched off or deleted."),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_robot_is_said_in_one_sentence(send, robots, vendor, changes, said):
+    robot = robots.add(vendor, changes.pop("token", "a-secret-token"), **changes)
+    url = robot.url.replace("other", "a-secret-token")
+    code, err = send(CHATS[vendor].format(url=url, token="a-secret-token"), "--sample=oom")
+    assert (code, err.count("\n")) == (1, 1), err
+    assert said in err
+    assert "a-secret-token" not in err
+    assert robot.messages == []
+
+
+def test_those_who_were_not_reached_are_named(send, robots):
+    robot = robots.add("wecomapp", "a-secret-token")
+    options = CHATS["wecomapp"].format(url=robot.url, token=robot.token).replace("[li]", "[li, gone-wang]")
+    code, err = send(options, "--sample=oom")
+    assert code == 0
+    assert "ops: WeCom could not reach users gone-wang. Check `app.to`.\n" in err
+
+
+def test_a_sink_of_events_has_no_samples(send, scripted):
+    code, err = send("kind: scripted", "--sample=oom")
+    assert code == 1
+    assert "leave out --sample" in err
+    assert scripted.SENT == []
 
 
 def test_samples_have_ids_of_their_own_and_one_entity(send, scripted):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from eventer.catalog import Catalog, Reason
 from eventer.config.load import examine, load
 from eventer.config.route import route
 from eventer.config.samples import Sample, to_event
@@ -85,3 +86,11 @@ def test_rules_that_ask_for_severity_are_compared_with_others(write: Any) -> Non
     text = "sources: [{}]\nfilter: [{drop: {severity: info}}, {drop: {type: Normal}}, {drop: {severity: info, kind: Pod}}]\n"
     faults = examine(write(text + "sinks: {a: {kind: stdout}}\n"), {}).faults
     assert [fault.path for fault in faults] == ["filter[2].drop"]
+
+
+def test_patience_is_changed_like_all_else(write: Any) -> None:
+    file = "catalog: {reasons: {Unhealthy: {patience: 1m}}}\nsources: [{cluster: prod}]\nsinks: {s: {kind: stdout}}\n"
+    config = load(write(file), {}).config
+    event = to_event(Sample(reason="Unhealthy", type="Warning", kind="Pod"), config.sources)
+    known = [catalog.of(event) for catalog in (Catalog(), Catalog(config.catalog))]
+    assert [each.patience for each in known if isinstance(each, Reason)] == [300, 60]

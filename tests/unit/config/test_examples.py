@@ -39,7 +39,7 @@ def test_a_file_to_start_from_names_the_schema(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_tests_of_a_file_to_start_from_pass(path):
     config = load(path, dict.fromkeys(variables_of(path.read_text()), "https://receiver.example/events")).config
-    if config.filter or any(sink.match for sink in config.sinks.values()):
+    if config.filter or any(sink.match for sink in config.sinks.values() if sink.notifies is None):
         assert config.tests, "rules without a test"
     assert [result for result in trial.run(config, lambda _: None) if not result.ok] == []
 

@@ -86,13 +86,23 @@ def test_the_sample_says_the_defaults(tmp_path):
 
 def test_the_sample_stays_right_when_its_filter_is_switched_on(tmp_path):
     path = tmp_path / "c.yaml"
-    text, colon, tests = sample().partition("\ntests:")
-    path.write_text(re.sub(r"^(\s*)#- ", r"\1- ", text, flags=re.MULTILINE) + colon + tests)
+    text, colon, rest = sample().partition("\nredact:")
+    path.write_text(re.sub(r"^(\s*)#- ", r"\1- ", text, flags=re.MULTILINE) + colon + rest)
     variables = variables_of(sample())
     assert [rule.keeps for rule in load(path, dict.fromkeys(variables, "https://receiver.example")).config.filter] == [
         False,
         True,
     ]
+
+
+def test_the_sample_stays_right_when_its_silence_is_switched_on(tmp_path):
+    path = tmp_path / "c.yaml"
+    before, silences, rest = sample().partition("\nsilences:")
+    within, colon, after = rest.partition("\n\n")
+    path.write_text(before + silences + re.sub(r"^  #([- ] )", r"  \1", within, flags=re.MULTILINE) + colon + after)
+    variables = variables_of(sample())
+    (silence,) = load(path, dict.fromkeys(variables, "https://receiver.example")).config.silences
+    assert (silence.name, silence.owner) == ("registry-moves", "ann")
 
 
 def test_the_sample_stays_right_when_its_test_is_switched_on(tmp_path):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -27,14 +25,6 @@ SELECTOR = re.compile(r"\b((?:eventer|process)_[a-z_]+)(?:\{([^}]*)\})?")
 MATCHER = re.compile(r'(\w+)(=~|=)"([^"]*)"')
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
-
-
 def selectors() -> list[tuple[str, list[tuple[str, str]]]]:
     """Each metric of each rule with the labels and values it asks for; alternatives one by one."""
     found = []
@@ -52,6 +42,7 @@ async def test_each_series_that_a_rule_asks_for_exists(tmp_path: Path, server: A
     async with FarSide() as far:
         far.answer = Answer(400)
         site.document["sinks"]["picky"] = {"kind": "webhook", "url": far.url}
+        site.document["sinks"]["chat"] = {"kind": "webhook", "url": far.url, "format": "single", "group": {}}
         server.create("refused")
         async with site.running() as life:
             await until(lambda: life.journal.readers["picky"].cursor == 1, "a dead letter")

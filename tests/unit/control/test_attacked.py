@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,19 +16,6 @@ from tests.helpers.inprocess import Life, Site
 from tests.helpers.until import until
 
 CANARY = "canary-of-an-event"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-def site(tmp_path: Path, server: ApiServer) -> Site:
-    return Site(tmp_path, server)
 
 
 def port_of(life: Life) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from eventer.delivery.runner import Health
 from eventer.demo.apiserver import ApiServer
 from eventer.event import Outcome
 from eventer.journal import StreamKey
-from eventer.observe.metrics import ENRICHED, LOOKUPS, SEND_SECONDS
+from eventer.observe.metrics import DEFAULTED, ENRICHED, LOOKUPS, SEND_SECONDS
 from eventer.source.outcomes import Cause
 from tests.helpers.farside import Answer, FarSide
 from tests.helpers.inprocess import Life, Site, StillClock
@@ -28,19 +27,6 @@ from tests.helpers.oracle import Books
 from tests.helpers.until import until
 
 CANARY = "canary9d41"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    server = ApiServer()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-def site(tmp_path: Path, server: ApiServer) -> Site:
-    return Site(tmp_path, server)
 
 
 @pytest.fixture
@@ -246,9 +232,21 @@ async def test_times_of_the_watch_and_how_far_it_lags(site: Site, server: ApiSer
         assert values(await scrape(life), "eventer_watch_lag_seconds") == [0.0]
 
 
+async def test_of_nodes_a_heartbeat_is_news_and_no_lag_is_claimed(with_nodes: Site, server: ApiServer) -> None:
+    server.nodes.add("n1")
+    key = StreamKey("prod", "nodes")
+    async with with_nodes.running() as life:
+        await until(lambda: life.view.streams[key].status.connected, "nodes to be watched")
+        server.nodes.heartbeat("n1")
+        await until(lambda: life.journal.stream(key).position == server.nodes.store.version, "the heartbeat")
+        text = await scrape(life)
+    assert len(values(text, "eventer_watch_last_event_timestamp_seconds", scope="nodes")) == 1
+    assert values(text, "eventer_watch_lag_seconds", scope="nodes") == []
+
+
 async def test_labels_are_of_closed_sets_and_hold_no_word_of_an_event(with_nodes: Site, server: ApiServer) -> None:
     site = with_nodes
-    for metric in (SEND_SECONDS, ENRICHED, LOOKUPS):
+    for metric in (SEND_SECONDS, DEFAULTED, ENRICHED, LOOKUPS):
         metric.clear()  # other daemons of this process had sinks of other names
     site.add_dead_sink("dead")
 

@@ -32,11 +32,20 @@ def test_they_are_sums_over_all_streams_and_one_for_each_sink() -> None:
     ]
 
 
+def test_of_a_notifier_they_say_what_became_of_events() -> None:
+    counts = {"pending": 0, "represented": 1, "suppressed": 0, "unmatched": 2, "waiting": 0}
+    told = SinkReport(name="chat", outcomes={"delivered": 7}, alerting=counts)
+    status = msgspec.structs.replace(BOOKS, sinks=[told])
+    assert str(equations(status)[1]) == "offered 3 = represented 1 + unmatched 2  ✓"
+    assert balanced(status)
+
+
 @pytest.mark.parametrize(
     ("wrong", "which"),
     [
         ({"streams": [StreamReport(cluster="a", scope="events", received=3, appended=2)]}, "intake"),
         ({"journal": JournalReport(directory="/state", head=4)}, "file"),
+        ({"sinks": [SinkReport(name="chat", alerting={"represented": 2, "unmatched": 0})]}, "chat"),
         ({"sinks": [SinkReport(name="web", pending=1, outcomes={"delivered": 1})]}, "web"),
     ],
 )

@@ -157,3 +157,21 @@ def test_the_svg_needs_nothing_from_elsewhere() -> None:
 def test_what_is_cut_off_is_marked() -> None:
     lines = drawn(moment("long " * 50), 80, 24).split("\n")
     assert {line.rstrip()[-1] for line in lines if "long long" in line} == {"…"}
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_chat_takes_room_from_the_stream_and_from_nothing_else(width: int, height: int) -> None:
+    picture = moment()
+    picture.chat.extend(f"[prod] 🟠 problem {n}\x1b[2J of many" for n in range(30))
+    text = drawn(picture, width, height)
+    assert len(text.splitlines()) == height
+    assert "The books balance" in text
+    assert "pod shop/web-0 crash-loops" in text
+    assert "problem 29\\x1b[2J" in text or "What people are told" not in text
+    assert "\x1b[2J" not in text
+
+
+def test_the_chat_is_shown_where_there_is_room() -> None:
+    picture = moment()
+    picture.chat.append("[prod] 🔴 NodeNotReady · Node n1")
+    assert "✉ [prod] 🔴 NodeNotReady · Node n1" in drawn(picture, 100, 40)

@@ -56,6 +56,16 @@ async def test_a_hostile_text_commands_nothing_and_stays_on_its_line() -> None:
     assert len(text) < 180
 
 
+async def test_what_the_chat_is_told_is_written_once() -> None:
+    written: list[str] = []
+    screen, shown = Plain(written.append), picture()
+    shown.chat.append("two pods crash")
+    screen.draw(shown)
+    shown.chat.append("a node is gone\x1b[2J")
+    screen.draw(shown)
+    assert written == ["   > chat: two pods crash\n", "   > chat: a node is gone\\x1b[2J\n"]
+
+
 def test_the_end_has_problems_books_and_verdict() -> None:
     written: list[str] = []
     shown = picture()

@@ -113,7 +113,9 @@ async def test_the_whole_story_is_true(tmp_path: Path) -> None:
     assert not [event for event in events if event["type"] == "Normal" and event["reason"] in DROPPED]
     assert watcher.last is not None
     assert watcher.last.status is not None
+    assert watcher.last.chat
     assert {sink.name: sink.outcomes for sink in watcher.last.status.sinks} == {
+        "chat": {"delivered": len(watcher.last.chat)},
         "file": {"delivered": kept + len(edges)},
         "webhook": {"delivered": kept + len(edges)},
     }

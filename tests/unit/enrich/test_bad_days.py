@@ -190,6 +190,25 @@ async def test_a_right_that_is_missing_costs_one_request_a_minute() -> None:
         assert look_up.enrichment.forbidden() == {}
 
 
+@pytest.mark.parametrize(("part", "right"), [("/pods/web-1-x$", "get on pods"), ("/log$", "get on pods/log")])
+@in_virtual_time
+async def test_a_right_is_missed_until_an_answer_shows_that_it_is_there(part: str, right: str) -> None:
+    """Also one that says that the object is gone: who may not read is not told that."""
+    objects = Objects()
+    pod = objects.add("Pod", "web-1-x")
+    objects.wrong.append((re.compile(part), 403))
+    async with room(objects, "pod", "logs") as look_up:
+        (about,) = await look_up(event_of(pod, reason="BackOff"))
+        assert about.enriched == "forbidden"
+        assert look_up.enrichment.forbidden() == {"prod": [right]}
+        objects.wrong.clear()
+        objects.remove(pod)
+        await asyncio.sleep(61)
+        (about,) = await look_up(event_of(pod, reason="BackOff"))
+        assert about.enriched == "gone"
+        assert look_up.enrichment.forbidden() == {}
+
+
 @in_virtual_time
 async def test_a_missing_right_to_list_is_told_until_it_is_given() -> None:
     objects = Objects()

@@ -6,6 +6,8 @@ import asyncio
 import re
 from typing import Any
 
+import pytest
+
 from eventer.redaction import Pattern, RedactRule
 from tests.helpers.lookups import event_of, room
 from tests.helpers.objects import Objects
@@ -249,6 +251,27 @@ async def test_a_long_line_of_a_log_loses_its_head() -> None:
     async with room(objects, "logs", redact=redact) as look_up:
         (about,) = await look_up(event_of(pod, reason="BackOff"))
     assert about.log == "tail of it"
+
+
+@pytest.mark.parametrize("line", [b"x" * 900, b"x y " * 40_000])
+@in_virtual_time
+async def test_of_a_long_log_the_end_is_kept(line: bytes) -> None:
+    objects, pod = shop()
+    objects.logs[objects.path(pod) + "/log"] = (line + b"\n") * 100 + b"panic: the last words\n"
+    async with room(objects, "logs") as look_up:
+        (about,) = await look_up(event_of(pod, reason="BackOff"))
+    assert about.log.endswith("panic: the last words") and about.enriched == "ok"
+    assert len(about.log.encode()) <= 2048
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+@in_virtual_time
+async def test_of_a_log_that_is_one_line_the_end_is_kept(end: bytes) -> None:
+    objects, pod = shop()
+    objects.logs[objects.path(pod) + "/log"] = b"word " * 40_000 + b"last" + end
+    async with room(objects, "logs") as look_up:
+        (about,) = await look_up(event_of(pod, reason="BackOff"))
+    assert about.log.endswith("word last") and len(about.log.encode()) <= 2048
 
 
 @in_virtual_time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -253,6 +254,52 @@ async def test_another_configuration_s_stream_does_not_bring_old_versions_back(
         await asyncio.sleep(FOLD_EVERY)
         await journal.tidy()
         assert (await journal.ledger.look_up(namespace, ["a"]))["a"].version == 7
+
+
+@in_virtual_time
+async def test_changes_that_come_faster_than_they_are_folded_wait_in_the_table_and_not_in_memory(
+    tmp_path: Path,
+) -> None:
+    """No housekeeping runs here: whoever appends folds."""
+    async with opened(tmp_path) as journal:
+        most = 0
+        for start in range(0, 40_000, 2000):
+            await _know(journal, KEY, start, **{f"u{n}": n for n in range(start, start + 2000)})
+            most = max(most, journal.ledger.unfolded(KEY))
+        assert ledger.FOLD_AT < most < ledger.HELD + 2000
+        asked = [f"u{n}" for n in range(0, 40_000, 97)]
+        assert len(await journal.ledger.look_up(KEY, asked)) == len(asked)
+
+
+def test_a_fold_that_is_cancelled_at_its_end_forgets_nothing_that_came_after_it() -> None:
+    overlay = ledger.Overlay()
+    overlay.gathering = {"a": Entry(1, 1, 1), "c": Entry(1, 1, 1)}
+    overlay.begin()
+    cancelled = overlay.folding
+    overlay.gathering = {"b": Entry(2, 1, 1), "c": None}
+    overlay.begin()
+    overlay.end(cancelled)
+    assert overlay.folding == {"a": Entry(1, 1, 1), "b": Entry(2, 1, 1), "c": None}
+    overlay.end(overlay.folding)
+    assert not len(overlay)
+
+
+@in_virtual_time
+async def test_what_is_folded_while_the_table_is_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path) as journal:
+        await _know(journal, KEY, 1, **{"node/a": 1, "node/b": 1, "nodes/c": 1})
+        read = journal.ledger._read
+
+        async def slowly(work: Any) -> Any:
+            result = await read(work)
+            monkeypatch.undo()
+            await journal.ledger.fold(KEY, journal.streams)
+            return result
+
+        monkeypatch.setattr(journal.ledger, "_read", slowly)
+        assert (await journal.ledger.under(KEY, {"node"})).keys() == {"node/a", "node/b"}
+        assert not journal.ledger.unfolded(KEY)
+        assert (await journal.ledger.under(KEY, {"node"})).keys() == {"node/a", "node/b"}
 
 
 @in_virtual_time

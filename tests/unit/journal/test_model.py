@@ -31,7 +31,8 @@ READERS = ["archive", "chat", "copy"]
 class JournalAgainstModel(Lives, RuleBasedStateMachine):
     def __init__(self) -> None:
         RuleBasedStateMachine.__init__(self)
-        Lives.__init__(self, {(log, "TRIM"): 2, (ledger, "CAPACITY"): 10, (ledger, "FOLD_AT"): 6, (ledger, "SLICE"): 3})
+        sizes = {"CAPACITY": 10, "FOLD_AT": 6, "HELD": 8, "SLICE": 3}
+        Lives.__init__(self, {(log, "TRIM"): 2, **{(ledger, name): size for name, size in sizes.items()}})
         self.version = 0
         self.generation: dict[str, int] = {}
         self.shift = 0

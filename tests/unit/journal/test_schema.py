@@ -71,9 +71,9 @@ async def test_small_records_that_contradict_each_other_are_found_at_the_start(s
 @in_virtual_time
 async def test_q6_a_newer_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
     await _filled(tmp_path)
-    _execute(tmp_path, "PRAGMA user_version=3")
+    _execute(tmp_path, "PRAGMA user_version=4")
     before = (tmp_path / FILE).read_bytes()
-    with pytest.raises(Newer, match=r"format 3; this one reads up to 2.*Run that version, or give this one"):
+    with pytest.raises(Newer, match=r"format 4; this one reads up to 3.*Run that version, or give this one"):
         async with opened(tmp_path):
             pass
     assert (tmp_path / FILE).read_bytes() == before
@@ -83,7 +83,7 @@ async def test_q6_a_newer_format_is_refused_with_what_to_do(tmp_path: Path) -> N
 @in_virtual_time
 async def test_q6_one_version_ahead_can_be_opened_for_a_rollback(tmp_path: Path) -> None:
     lines = await _filled(tmp_path)
-    _execute(tmp_path, "ALTER TABLE log ADD COLUMN later TEXT", "PRAGMA user_version=2")
+    _execute(tmp_path, "ALTER TABLE log ADD COLUMN later TEXT", "PRAGMA user_version=3")
     async with opened(tmp_path) as journal:
         assert await everything(journal) == lines
 

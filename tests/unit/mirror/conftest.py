@@ -10,8 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from eventer.demo.apiserver import ApiServer
+from tests.helpers.farside import FarSide
 from tests.helpers.inprocess import Site
 from tests.helpers.pods import NAME
+from tests.helpers.telling import notify
 
 
 @pytest.fixture
@@ -36,3 +38,16 @@ def site(tmp_path: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> 
 def logged() -> Any:
     with capture_logs() as lines:
         yield lines
+
+
+@pytest.fixture
+async def far() -> AsyncIterator[FarSide]:
+    async with FarSide() as made:
+        yield made
+
+
+@pytest.fixture
+def chat(site: Site, far: FarSide) -> Site:
+    """The site with a notifier."""
+    notify(site, far)
+    return site

@@ -10,9 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventer.event import version_of
-from eventer.journal import StreamKey
-from eventer.mirror.record import LARGEST, Cluster, Kept, Reached, StreamKept, TooLarge, Unusable, decode, encode
+from eventer.event import Outcome, version_of
+from eventer.journal import AlertingRecord, ReaderRecord, StreamKey
+from eventer.journal.records import Carried, Resumed
+from eventer.mirror.record import (
+    LARGEST,
+    NOTHING,
+    Cluster,
+    Kept,
+    Reached,
+    StreamKept,
+    TooLarge,
+    Unusable,
+    decode,
+    encode,
+)
 
 ALL = [(None, "events"), ("prod", "events/shop")]
 
@@ -139,3 +151,58 @@ def test_namespaces_chosen_by_label_are_taken_over_whichever_they_are() -> None:
     assert [*document.adopted({"a": True}, [("prod", "events/*")]).streams] == [StreamKey("prod", "events/shop")]
     assert document.adopted({"a": True}, [("prod", "events")]).streams == {}
     assert document.adopted({"a": True}, [("prod", "events/*?type=Warning")]).streams == {}
+
+
+def told(**changes: Any) -> Carried:
+    values = {"origin": -3, "cursor": 5, "represented": 6, "unmatched": 1, "waiting": 1, "opened": 2} | changes
+    notifier = ReaderRecord(origin=0, cursor=2, outcomes={Outcome.DELIVERED: 1, Outcome.DEAD: 1})
+    return Carried(alerting=AlertingRecord(**values), notifier=notifier, state=b"\x00\xff what it remembers")
+
+
+def notified(carried: Carried, reached: Reached) -> Kept:
+    document = kept({"a": Reached(3, 400, 40.0), "chat": reached})
+    document.notifiers["chat"] = carried
+    document.sinks["chat"] = 1
+    return document
+
+
+def test_what_a_notifier_was_told_is_read_back_and_goes_on_at_the_head_of_another_journal() -> None:
+    document = decode(encode(notified(told(), Reached(3, 90, 9.0))))
+    assert document.notifiers == {"chat": told()}
+    adopted = document.adopted({"a": True, "chat": True}, ALL, {"chat"})
+    assert adopted.streams[StreamKey("prod", "events")].position == 90
+    assert [*adopted.readers] == ["a"]
+    carried, resumed = adopted.notifiers["chat"]
+    assert resumed == Resumed(versions={"prod": {"events": version_of(3, 90)}}, dead=1)
+    begun = carried.begun(7, resumed)
+    assert (begun.alerting.origin, begun.alerting.cursor, begun.balanced) == (-1, 7, True)
+    assert begun.notifier.outcomes == {Outcome.DELIVERED: 1, Outcome.DROPPED: 1}
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        told(represented=7),
+        told(opened=3),
+        told(waiting=-1, represented=8),
+        msgspec.structs.replace(NOTHING, notifier=told().notifier),
+    ],
+)
+def test_books_that_do_not_balance_are_refused(carried: Carried) -> None:
+    with pytest.raises(Unusable, match="books of the notifier chat do not balance"):
+        decode(encode(notified(carried, Reached(3, 90, 9.0))))
+
+
+@pytest.mark.parametrize(("notifies", "was_one"), [(True, False), (False, True)])
+def test_a_sink_that_became_another_kind_begins_as_a_new_one(*, notifies: bool, was_one: bool) -> None:
+    document = kept({"a": Reached(3, 400, 40.0), "chat": Reached(3, 90, 9.0)})
+    if was_one:
+        document.notifiers["chat"] = told()
+    adopted = document.adopted({"a": True, "chat": True}, ALL, {"chat"} if notifies else ())
+    assert adopted.streams[StreamKey("prod", "events")].position == 400
+    new = {"prod": {"events": version_of(3, 500)}}
+    if notifies:
+        carried, resumed = adopted.notifiers["chat"]
+        assert (carried, resumed.versions) == (NOTHING, new)
+    else:
+        assert adopted.readers["chat"].versions == new

@@ -1,0 +1,33 @@
+"""Why a problem is not told: what each stage that keeps quiet about problems says of one.
+
+Stages are asked when a group would speak, not when an event comes: what a silence, a window or an inhibition
+covers is followed all the same, and told when that is over and the problem is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from eventer.event import Event
+
+__all__ = ["Mute", "Muting", "Stage"]
+
+Stage = Literal["silence", "inhibition", "window"]
+
+
+class Mute(msgspec.Struct, frozen=True):
+    """What keeps a problem from being told."""
+
+    stage: Stage
+    name: str
+    """Which silence, rule or window, as people know it."""
+    until: float = math.inf
+    """When to ask again at the latest, seconds since 1970; infinity if only an event can change the answer."""
+
+
+Muting = Callable[[Event, float], Mute | None]
+"""Asked with a problem's latest state, as an Event, and the time in seconds since 1970."""

@@ -1,0 +1,136 @@
+"""Events as PagerDuty takes them: what opens an incident, what adds to it, and what ends it.
+
+Fields and lengths: https://developer.pagerduty.com/docs/events-api-v2/trigger-events/. An incident is a group of
+problems: events with one `dedup_key` belong together, so it is made of what the group has in common, and of nothing
+that changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from eventer.alerting.notification import Item, Notification, Said, Why
+from eventer.alerting.render.message import Message, View, compose, line
+from eventer.alerting.render.plain import defuse
+
+__all__ = ["KEY", "SUMMARY", "dedup_key", "events"]
+
+KEY: Final = 255
+"""Characters of a `dedup_key`."""
+SUMMARY: Final = 1_024
+"""Characters of a summary."""
+_SOURCE: Final = 255
+"""Characters of the other words of an event; no length of them is documented."""
+_FIELDS: Final = frozenset({"cluster", "namespace", "family", "kind", "name", "node", "reason", "type", "component"})
+"""What groups are by, beside labels of the source."""
+_NAMED: Final = 20
+"""Problems that the details name; there is room for all."""
+
+
+def events(note: Notification, view: View) -> tuple[list[dict[str, Any]], str]:
+    """Return what to send for a notification, without the routing key, and what a person should know of it.
+
+    One event for each group: mostly one, of a digest as many as there are groups in it. A summary of old events makes
+    none, for nobody is to be called for what is long over.
+
+    Args:
+        note: what to tell.
+        view: language and zone of the details, and links.
+    """
+    several = note.folded or note.groups
+    if note.why in {Why.SUMMARY, Why.ALIVE} or (several and not note.said):
+        return [], f"No incident is opened for a summary: {compose(note, view).title}" if note.events else ""
+    faults: list[str] = []
+    made = [_event(each, view, faults) for each in ([_of(said, note) for said in note.said] if several else [note])]
+    return made, " ".join(dict.fromkeys(faults))
+
+
+def dedup_key(group: Mapping[str, str]) -> str:
+    """Return what the events of one group have in common; no value in it can make it that of another group."""
+    key = f"eventer:{msgspec.json.encode(dict(group)).decode()}"
+    return key if len(key) <= KEY else f"eventer:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _event(note: Notification, view: View, faults: list[str]) -> dict[str, Any]:
+    key = {"dedup_key": dedup_key(note.group)}
+    if not note.goes_on:
+        return {"event_action": "resolve"} | key
+    message = compose(note, view, _NAMED)
+    faults += message.faults
+    going = [item for item in note.items if item.ended is None]
+    payload = {
+        "summary": defuse(message.title)[:SUMMARY],
+        "source": _source(note, going),
+        "severity": note.severity,
+        "timestamp": datetime.fromtimestamp(min((item.since for item in going), default=note.at), UTC).isoformat(),
+        "component": _common(going, "name"),
+        "group": _common(going, "namespace"),
+        "class": _common(going, "reason") or _common(going, "family"),
+        "custom_details": _details(note, message),
+    }
+    links = [{"href": link.url, "text": defuse(link.name)} for link in message.links]
+    return {
+        "event_action": "trigger",
+        "client": "Eventer",
+        "payload": {name: value for name, value in payload.items() if value},
+        **({"links": links} if links else {}),
+        **key,
+    }
+
+
+def _details(note: Notification, message: Message) -> dict[str, Any]:
+    """Say what a message says; PagerDuty shows the names in the order of the alphabet."""
+    details: dict[str, Any] = {name: defuse(value) for name, value in message.facts}
+    details |= {part.name: defuse(part.text) for part in message.parts}
+    if message.problems:
+        details["problems"] = [defuse(line(told)) for told in message.problems]
+    if message.rest:
+        details["more"] = [defuse(said) for said in message.rest]
+    labels = {name: value for item in note.items[:1] for name, value in item.labels.items()}
+    if labels and all(item.labels == labels for item in note.items):
+        details["labels"] = {defuse(name): defuse(value) for name, value in labels.items()}
+    return details
+
+
+def _source(note: Notification, going: list[Item]) -> str:
+    words = [_common(going, field) for field in ("cluster", "namespace", "name")] if going else []
+    return defuse("/".join(filter(None, words or note.group.values())))[:_SOURCE] or "Eventer"
+
+
+def _common(items: list[Item], field: str) -> str:
+    """Return what all of these have in a field; empty where they differ."""
+    values = {getattr(item, field) for item in items}
+    return defuse(values.pop())[:_SOURCE] if len(values) == 1 else ""
+
+
+def _of(said: Said, digest: Notification) -> Notification:
+    """Return the last word of one group in a digest as a notification, with those of its problems that it names."""
+    return msgspec.structs.replace(
+        digest,
+        why=Why.NEW if said.firing else Why.RESOLVED,
+        group=said.group,
+        severity=said.severity,
+        items=[item for item in digest.items if _belongs(item, said.group)],
+        firing=said.firing,
+        resolved=0,
+        unnamed=0,
+        reasons={},
+        untracked=0,
+        folded=0,
+        said=[],
+        shared={},
+        groups=0,
+    )
+
+
+def _belongs(item: Item, group: Mapping[str, str]) -> bool:
+    return all(
+        (getattr(item, field) if field in _FIELDS else item.labels.get(field, "")) == value
+        for field, value in group.items()
+        if field != "severity"  # a problem's can be another one than when its group began
+    )
