@@ -94,6 +94,8 @@ class JournalAgainstModel(Lives, RuleBasedStateMachine):
         )
         lines = encode_lines(events)
         at = self.run(self.now()).timestamp()
+        if fate != "good":  # what is to happen to its commit must not happen to that of its fold, which comes before
+            self.run(self.journal.ledger.fold(key, self.journal.streams, ledger.HELD))
         with self.dying(fate):
             happened = self.run(self._append(fate, key, record, lines, changes, poisoned(poison, before.poison)))
         # What the ledger must not say again is known even where the change itself was refused.
