@@ -146,15 +146,10 @@ class Alerts:
             open_of_it = self._of_object.get(event.object)
             if open_of_it is not None:
                 self._take(event, open_of_it, now, wanted=wanted)
-            elif wanted and event.state not in {"resolved", "unknown"}:
-                self._open(event, now)
             else:
-                books.unmatched += 1
-        speaking = [
-            (name, why)
-            for name in [name for name, due in self._due.items() if due <= now]
-            if (why := self._visit(name, now)) is not None
-        ]
+                self._first_of(event, now, wanted=wanted)
+        late = [name for name, due in self._due.items() if due <= now]
+        speaking = [(name, why) for name in late if (why := self._visit(name, now)) is not None]
         told = self._speak(speaking, now) if speaking else []
         if books.old is not None and books.old.due(self._plan.timing) <= now:
             told.append(self._summary(books.old, now))
@@ -188,7 +183,6 @@ class Alerts:
 
     def _take(self, event: Event, open_of_it: dict[str, Problem], now: float, *, wanted: bool) -> None:
         """Take an event about an object of which problems are known."""
-        books = self.books
         may_end = event.reason in self._over or event.state == "resolved" or event.kind == "Node"
         if ended := [key for key, problem in open_of_it.items() if may_end and ends(problem, event)]:
             for key in ended:
@@ -201,10 +195,7 @@ class Alerts:
         severity, family = self._meanings.meaning(event)
         problem = open_of_it.get(key := key_of(event, family))
         if problem is None:
-            if wanted and event.state not in {"resolved", "unknown"}:
-                self._open(event, now)
-            else:
-                books.unmatched += 1
+            self._first_of(event, now, wanted=wanted)
             return
         needs = problem.needs
         if event.state == "unknown" and event.condition in problem.conditions:
@@ -222,9 +213,16 @@ class Alerts:
     def _count(self, problem: Problem, now: float) -> None:
         """Count an event of a problem: as waiting, or as muted where that is known to last."""
         if problem.mute is not None and problem.mute.until > now and not problem.told:
-            self._mute(1, f"{problem.mute.stage} {problem.mute.name}")
+            self._mute(1, problem.mute.by)
         else:
             problem.events += 1
+
+    def _first_of(self, event: Event, now: float, *, wanted: bool) -> None:
+        """Take an event of which no problem is known: one begins with it, or it concerns nobody."""
+        if wanted and event.state not in {"resolved", "unknown"}:
+            self._open(event, now)
+        else:
+            self.books.unmatched += 1
 
     def _open(self, event: Event, now: float) -> None:
         """Begin a problem with an event."""
@@ -249,7 +247,7 @@ class Alerts:
             self._know(key, problem, name)
             grouping.hush(problem, self._mutes, now)
             if problem.mute is not None:
-                self._mute(1, f"{problem.mute.stage} {problem.mute.name}")
+                self._mute(1, problem.mute.by)
                 problem.events = 0
                 self._look_at(name, problem.mute.until)
                 return
@@ -267,7 +265,7 @@ class Alerts:
         """Count an event whose problem finds no room, unless nobody is to be told of it."""
         mute = next((mute for each in self._mutes if (mute := each(event, now)) is not None), None)
         if mute is not None:
-            self._mute(1, f"{mute.stage} {mute.name}")
+            self._mute(1, mute.by)
             return
         group.untracked += 1
         group.untracked_last = now
@@ -310,7 +308,7 @@ class Alerts:
         for problem in group.problems.values():
             grouping.hush(problem, self._mutes, now)
             if problem.mute is not None and not problem.told:
-                self._mute(problem.events, f"{problem.mute.stage} {problem.mute.name}")
+                self._mute(problem.events, problem.mute.by)
                 problem.events = 0
         for key, problem in grouping.leave(group, every_end=self._plan.every_end):
             self._forget(key, problem)

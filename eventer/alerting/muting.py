@@ -28,6 +28,11 @@ class Mute(msgspec.Struct, frozen=True):
     until: float = math.inf
     """When to ask again at the latest, seconds since 1970; infinity if only an event can change the answer."""
 
+    @property
+    def by(self) -> str:
+        """What events that it keeps quiet are counted under."""
+        return f"{self.stage} {self.name}"
+
 
 Muting = Callable[[Event, float], Mute | None]
 """Asked with a problem's latest state, as an Event, and the time in seconds since 1970."""
