@@ -16,7 +16,7 @@ from typing import Any, Final
 from eventer.errors import Blocked, Rejected, Retry, SinkError
 from sinks._kafka_client import Wire, builder
 
-__all__ = ["Chunk", "Place", "Producer", "Record"]
+__all__ = ["Chunk", "Place", "Producer", "Record", "Results"]
 
 _SEQUENCES: Final = 1 << 31
 """Sequence numbers count up to here and begin again at 0."""
@@ -57,6 +57,9 @@ _CONFIGURATION: Final[Mapping[int, tuple[str, str]]] = {
 
 Place = tuple[str, int]
 """Topic and partition."""
+
+Results = dict[Place, SinkError | None]
+"""What became of a batch: None where it is written."""
 
 
 Record = tuple[str, int, bytes | None, bytes, list[tuple[str, bytes]]]
@@ -133,25 +136,28 @@ class Producer:
             error = self._judge(Chunk(place, (-1, -1), [], b""), code, sure=True)
             raise error or Blocked("Kafka took a batch with a wrong checksum; this is no Kafka.", reason="version")
 
-    async def send(self, chunks: Sequence[Chunk]) -> dict[Place, SinkError | None]:
-        """Send batches to different partitions, and say what became of each: None where it is written.
+    async def send(self, chunks: Sequence[Chunk], results: Results) -> None:
+        """Send batches to different partitions.
 
         Where the leader has moved or the connection broke, leaders are looked up and it is tried once
         more; by then an orderly change is over.
+
+        Args:
+            results: takes what became of each. It is filled as brokers answer, and holds also if this is
+                cancelled: what one broker has confirmed is written, however long another one hangs.
         """
-        results = await self._attempt(chunks)
+        await self._attempt(chunks, results)
         again = [chunk for chunk in chunks if isinstance(error := results[chunk.place], Retry) and _moved(error)]
         if again:
             try:
                 await self._wire.look_up({chunk.place[0] for chunk in again}, anew=True)
             except SinkError as error:
-                return results | {chunk.place: error for chunk in again}
+                results |= {chunk.place: error for chunk in again}
+                return
             if self._identity is not None:  # without it the numbers in these batches mean nothing
-                results |= await self._attempt(again)
-        return results
+                await self._attempt(again, results)
 
-    async def _attempt(self, chunks: Sequence[Chunk]) -> dict[Place, SinkError | None]:
-        results: dict[Place, SinkError | None] = {}
+    async def _attempt(self, chunks: Sequence[Chunk], results: Results) -> None:
         leaders: dict[int, list[Chunk]] = {}
         for chunk in chunks:
             leader = self._wire.leader(*chunk.place)
@@ -160,31 +166,26 @@ class Producer:
             else:
                 leaders.setdefault(leader, []).append(chunk)
         if len(leaders) == 1:
-            answers = [await self._ask(*item) for item in leaders.items()]
+            for node, theirs in leaders.items():
+                await self._ask(node, theirs, results)
         else:
-            answers = await asyncio.gather(*(self._ask(*item) for item in leaders.items()))
-        for answer in answers:
-            results |= answer
-        return results
+            await asyncio.gather(*(self._ask(node, theirs, results) for node, theirs in leaders.items()))
 
-    async def _ask(self, node: int, chunks: Sequence[Chunk]) -> dict[Place, SinkError | None]:
+    async def _ask(self, node: int, chunks: Sequence[Chunk], results: Results) -> None:
         """Send one request to one broker."""
         before = {chunk.place: chunk.sure for chunk in chunks}
         try:
             await self._wire.ready(node)
-        except SinkError as error:
-            return {chunk.place: error for chunk in chunks}
-        # From here on it may be written, also if we are cancelled.
-        for chunk in chunks:
-            chunk.sure = False
-            self.unsettled[chunk.place] = chunk
-        try:
+            # From here on it may be written, also if we are cancelled.
+            for chunk in chunks:
+                chunk.sure = False
+                self.unsettled[chunk.place] = chunk
             codes = await self._wire.produce(node, {chunk.place: chunk.data for chunk in chunks})
         except SinkError as error:
-            return {chunk.place: error for chunk in chunks}
-        return {
-            chunk.place: self._judge(chunk, codes.get(chunk.place, -1), sure=before[chunk.place]) for chunk in chunks
-        }
+            results |= {chunk.place: error for chunk in chunks}
+            return
+        for chunk in chunks:
+            results[chunk.place] = self._judge(chunk, codes.get(chunk.place, -1), sure=before[chunk.place])
 
     def _judge(self, chunk: Chunk, code: int, *, sure: bool) -> SinkError | None:
         """Take the answer to one batch; `sure` if no earlier attempt can have written it."""

@@ -27,7 +27,7 @@ from sinks._tls import TlsConfig
 
 if TYPE_CHECKING:
     from sinks._kafka_client import Wire
-    from sinks._kafka_producer import Chunk, Place, Producer
+    from sinks._kafka_producer import Chunk, Place, Producer, Results
     from sinks._kafka_records import Form, Load
 
 __all__ = ["Config", "Sink"]
@@ -213,17 +213,13 @@ class Sink:
                 chunk = self._producer.unsettled.get(place) or self._chunk(load, place, left)
                 if chunk is not None:
                     chunks.append(chunk)
-            results = await self._producer.send(chunks)
-            for chunk in chunks:
-                left = plan[chunk.place]
-                error = results[chunk.place]
-                if error is None:
-                    self._written(load, chunk, left)
-                elif isinstance(error, Rejected):
-                    self._refused(load, chunk, left, error)
-                else:
-                    self._fail(load, left, error, chunk.place[0])
-                    left.clear()
+            results: Results = {}
+            try:
+                await self._producer.send(chunks, results)
+            finally:  # also where the time is over: what is written by then must not be sent again
+                for chunk in chunks:
+                    if chunk.place in results:
+                        self._answered(load, chunk, plan[chunk.place], results[chunk.place])
             plan = {place: left for place, left in plan.items() if left}
 
     async def _look_up(self, topics: set[str], *, once: bool = False) -> dict[str, SinkError]:
@@ -296,6 +292,16 @@ class Sink:
         if not left:
             return None
         return self._producer.chunk(place, load.records(left), self._most.get(place[0], most))
+
+    def _answered(self, load: Load, chunk: Chunk, left: deque[int], error: SinkError | None) -> None:
+        """Note what became of one batch."""
+        if error is None:
+            self._written(load, chunk, left)
+        elif isinstance(error, Rejected):
+            self._refused(load, chunk, left, error)
+        else:
+            self._fail(load, left, error, chunk.place[0])
+            left.clear()
 
     def _written(self, load: Load, chunk: Chunk, left: deque[int]) -> None:
         """Note what arrived; after an unknown outcome these may be other events than the next ones."""

@@ -57,7 +57,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class FakeKafka:
-    """One broker, which leads every partition. Use it with `async with`.
+    """One broker, which leads every partition that no other one does. Use it with `async with`.
 
     Attributes:
         topics: number of partitions of each topic; others do not exist.
@@ -84,6 +84,10 @@ class FakeKafka:
         self.numbers = True
         self.warming = 0
         self.leaderless: set[int] = set()
+        self._others: dict[int, FakeKafka] = {}
+        """Brokers that lead partitions in its place, by the partition."""
+        self._first = self
+        """Which broker of the cluster knows who leads what."""
         self.kept: list[Kept] = []
         self.batches: list[tuple[str, int, int]] = []
         """Topic, partition and number of records of each batch that came."""
@@ -125,6 +129,11 @@ class FakeKafka:
         for writer in self._writers:
             writer.transport.abort()
 
+    def give(self, partition: int, other: FakeKafka) -> None:
+        """Let another broker, which serves already, lead this partition of every topic."""
+        self._others[partition] = other
+        other._first = self
+
     def anew(self, **topics: int) -> None:
         """Delete all topics with what they hold, and make these."""
         self._seen.clear()
@@ -156,7 +165,8 @@ class FakeKafka:
         assert version == form.API_VERSION, (key, version)
         if key == _PRODUCE and self.deaf:
             raise ConnectionError
-        body = getattr(self, f"_{form.__name__.split('Request')[0].lower()}")(form.decode(data))
+        asked = self if key == _PRODUCE else self._first
+        body = getattr(asked, f"_{form.__name__.split('Request')[0].lower()}")(form.decode(data))
         answer = struct.pack(">i", number) + body.encode()
         frame = struct.pack(">i", len(answer)) + answer
         if key == _PRODUCE:
@@ -185,12 +195,16 @@ class FakeKafka:
         return SaslAuthenticateRequest_v0.RESPONSE_TYPE(code, words, b"")
 
     def _metadata(self, request: Any) -> Any:
-        topics = []
+        topics: list[tuple[object, ...]] = []
         for name in request.topics or ():
-            leaders = [(-1 if n in self.leaderless else 1) for n in range(self.topics.get(name, 0))]
+            leaders = [
+                -1 if n in self.leaderless else n + 2 if n in self._others else 1
+                for n in range(self.topics.get(name, 0))
+            ]
             code = 29 if name in self.denied else 0 if name in self.topics else 3
             topics.append((code, name, False, [(0, n, leader, [1], [1], []) for n, leader in enumerate(leaders)]))
         brokers = [(1, self.name, self.port, None)]
+        brokers += [(n + 2, other.name, other.port, None) for n, other in self._others.items()]
         return MetadataRequest_v5.RESPONSE_TYPE(0, brokers, "fake", 1, topics)
 
     def _initproducerid(self, _: Any) -> Any:

@@ -153,6 +153,27 @@ async def test_s10_leaders_change_under_load(plane: ControlPlane, daemons: MakeD
     await end_well(daemon, truth, exact=True)
 
 
+async def test_s10_one_of_three_brokers_freezes(plane: ControlPlane, daemons: MakeDaemon, three_brokers: Kafka) -> None:
+    """S10. It hangs until sends have run out of time, again and again; what the others confirmed does not come twice."""
+    topic = await three_brokers.topic("frozen", partitions=3)
+    daemon, writer = await begun(plane, daemons, "frozen", bus(three_brokers, topic, timeout="1s"))
+    await write(writer, 30)
+    truth = await truth_of(plane, writer, "frozen")
+    await all_there(three_brokers, topic, truth, daemon)
+    leader = await three_brokers.leader(topic)
+    three_brokers.freeze(leader)
+    await steady(writer, scale(1, 60))
+
+    async def timed_out() -> bool:
+        return await daemon.metric("eventer_sink_sends_total", sink="bus", result="retry:timeout") > 0
+
+    await until(timed_out, "a send without an answer")
+    three_brokers.thaw(leader)
+    truth = await truth_of(plane, writer, "frozen")
+    await all_there(three_brokers, topic, truth, daemon)
+    await end_well(daemon, truth, exact=True)
+
+
 async def test_s11_size_topic_and_rights(plane: ControlPlane, daemons: MakeDaemon, kafka: Kafka) -> None:
     """S11. Cut to what the topic takes; the events of a missing topic wait for it, those of others do not."""
     for name in ("small", "lost", "mine"):

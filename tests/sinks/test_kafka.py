@@ -267,6 +267,22 @@ async def test_cancelled_and_sent_again_is_written_once(far: FakeKafka) -> None:
     assert sorted(ids(far.kept)) == sorted(make_event(n).id for n in range(10))
 
 
+async def test_a_broker_that_hangs_lets_nothing_that_others_took_come_twice(far: FakeKafka) -> None:
+    """The time of the send is over while one broker is asked again; what another one confirmed counts."""
+    async with FakeKafka() as frozen:
+        frozen.hang = True
+        far.give(2, frozen)
+        async with opened(far, timeout=2.0) as sink:
+            batch = batch_of([make_event(n) for n in range(20)])
+            sent = await sink.send(batch)
+            assert 0 < len(far.kept) == len(batch) - len(sent.failed)
+            assert {error.reason for error in sent.failed.values()} == {"timeout"}
+            frozen.hang = False
+            again = batch_of([batch.events[index] for index in sent.failed])
+            assert (await sink.send(again)).failed == {}
+        assert sorted(ids(far.kept + frozen.kept)) == sorted(event.id for event in batch.events)
+
+
 async def test_what_may_be_written_stays_unknown_until_it_is_confirmed(far: FakeKafka) -> None:
     """A later refusal says nothing of the first attempt."""
     async with opened(far) as sink:
