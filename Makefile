@@ -6,6 +6,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# Images often set it. Each of the hundreds of processes that tests start would compile the whole product anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate real soak bench lock clean
 
@@ -41,7 +44,7 @@ real: $(READY) ## Run the tests against real servers; builds those first (Go, Ru
 
 soak: $(READY) ## Hours: 20,000 seeds of the simulation, thousands of examples of each model, the fault rows with times as written, an hour of chaos
 	$(PYTHON) tests/real/parts/build.py
-	EVENTER_SOAK=1 $(BIN)/python -m pytest -rP tests/simulation tests/unit/journal/test_model.py tests/unit/delivery/test_model.py tests/unit/test_intake_model.py tests/real $(ARGS)
+	EVENTER_SOAK=1 $(BIN)/python -m pytest -rP tests/simulation tests/unit/journal/test_model.py tests/unit/journal/test_notes_model.py tests/unit/delivery/test_model.py tests/unit/test_intake_model.py tests/unit/alerting/test_reader_model.py tests/real $(ARGS)
 
 bench: $(READY) ## Measure; results go to docs/benchmarks.md by hand
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -160,6 +160,20 @@ class SinkError(EventerError):
 class Retry(SinkError):
     """Transient: network, time-out, 408, 425, 429, 5xx, "busy"."""
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        after: float | None = None,
+        answer: str = "",
+        destination: str = "",
+        unknown: bool = False,
+    ) -> None:
+        super().__init__(message, reason=reason, after=after, answer=answer, destination=destination)
+        self.unknown = bool(unknown)
+        """Whether the far side may have taken it all the same: it was sent, and no answer tells."""
+
 
 class Rejected(SinkError):
     """This payload can never succeed; with several items the runner bisects."""

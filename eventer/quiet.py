@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Self
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ __all__ = ["DAY", "Hours", "MonthDays", "Months", "Quiet", "Weekdays", "Zone"]
 DAY: Final = 24 * 60
 """Minutes of a day by the clock on the wall, whatever is done to it."""
 _HOURS: Final = re.compile(r"(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)", re.ASCII)
-_NAMES: Final = re.compile(r"([A-Za-z]+|\d{1,2})(?:[-:]([A-Za-z]+|\d{1,2}))?", re.ASCII)
+_NAMES: Final = re.compile(r"([a-z]+|\d{1,2})(?:[-:]([a-z]+|\d{1,2}))?", re.ASCII)
 _DAYS: Final = re.compile(r"(-?\d{1,2})(?:[-:](-?\d{1,2}))?", re.ASCII)
 _WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _YEAR: Final = (
@@ -77,58 +78,54 @@ class Hours(msgspec.Struct, frozen=True):
         return "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in (self.start, self.end))
 
 
-class Weekdays(msgspec.Struct, frozen=True):
-    """From one day of the week to another, both included."""
+class _Round(msgspec.Struct, frozen=True):
+    """From one day of the week or month of the year to another, both included; it may go over the end of the round."""
+
+    EXPECTED: ClassVar[str]
+    WORDS: ClassVar[Mapping[str, int]]
+    """What may be written for which number; the first word of each is how it is shown."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one or two words.
+
+        Raises:
+            ValueError: they are none of these.
+        """
+        match = _NAMES.fullmatch(text.lower())
+        numbers = [cls.WORDS.get(word) for word in match.groups() if word is not None] if match is not None else []
+        found = [number for number in numbers if number is not None]
+        if not found or len(found) != len(numbers):
+            what = cls.EXPECTED.partition(" such as ")[0]
+            raise ValueError(f"{text[:40]!r} names no {what}; write {cls.EXPECTED}")
+        return cls(found[0], found[-1])
+
+    def __contains__(self, number: int) -> bool:
+        first, last = self.first, self.last
+        return first <= number <= last if first <= last else number >= first or number <= last
+
+    def __str__(self) -> str:
+        first, last = (next(word for word, at in self.WORDS.items() if at == end) for end in (self.first, self.last))
+        return first if first == last else f"{first}-{last}"
+
+
+class Weekdays(_Round, frozen=True):
+    """From one day of the week to another, both included. 0 is Monday."""
 
     EXPECTED: ClassVar[str] = "days of the week such as mon-fri, or sun"
-
-    first: int
-    """0 is Monday."""
-    last: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read one or two days.
-
-        Raises:
-            ValueError: they are none.
-        """
-        first, last = _named(text, text, _WEEK, cls.EXPECTED)
-        return cls(first, last)
-
-    def __contains__(self, day: int) -> bool:
-        return _within(day, self.first, self.last)
-
-    def __str__(self) -> str:
-        return _span(*(_WEEK[day][:3] for day in (self.first, self.last)))
+    WORDS: ClassVar[Mapping[str, int]] = {word: day for day, name in enumerate(_WEEK) for word in (name[:3], name)}
 
 
-class Months(msgspec.Struct, frozen=True):
-    """From one month to another, both included."""
+class Months(_Round, frozen=True):
+    """From one month to another, both included. 1 is January."""
 
     EXPECTED: ClassVar[str] = "months such as dec, jun-aug or 12"
-
-    first: int
-    """1 is January."""
-    last: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read one or two months.
-
-        Raises:
-            ValueError: they are none.
-        """
-        numbers = {str(number): name for number, name in enumerate(_YEAR, 1)}
-        words = re.sub(r"\d+", lambda match: numbers.get(str(int(match[0])), match[0]), text)
-        first, last = _named(text, words, _YEAR, cls.EXPECTED)
-        return cls(first + 1, last + 1)
-
-    def __contains__(self, month: int) -> bool:
-        return _within(month, self.first, self.last)
-
-    def __str__(self) -> str:
-        return _span(*(_YEAR[month - 1][:3] for month in (self.first, self.last)))
+    WORDS: ClassVar[Mapping[str, int]] = {
+        word: month for month, name in enumerate(_YEAR, 1) for word in (name[:3], name, f"{month}", f"{month:02}")
+    }
 
 
 class MonthDays(msgspec.Struct, frozen=True):
@@ -207,29 +204,3 @@ class Quiet(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def __str__(self) -> str:
         parts = (self.times, self.weekdays, self.days_of_month, self.months)
         return " ".join([*(",".join(map(str, part)) for part in parts if part), self.zone])
-
-
-def _named(text: str, words: str, names: tuple[str, ...], expected: str) -> tuple[int, int]:
-    """Read one or two names, whole or by their first three letters; return their places.
-
-    Args:
-        text: as it was written.
-        words: the same, with names in place of numbers.
-        names: all that there are.
-        expected: what may be written.
-    """
-    match = _NAMES.fullmatch(words)
-    named = [word.lower() for word in match.groups() if word is not None] if match is not None else []
-    found = [at for word in named for at, name in enumerate(names) if word in {name, name[:3]}]
-    if not found or len(found) != len(named):
-        raise ValueError(f"{text[:40]!r} names no {expected.partition(' such as ')[0]}; write {expected}")
-    return found[0], found[-1]
-
-
-def _within(number: int, first: int, last: int) -> bool:
-    """Whether a number lies between two, which may go over the end of the week or the year."""
-    return first <= number <= last if first <= last else number >= first or number <= last
-
-
-def _span(first: str, last: str) -> str:
-    return first if first == last else f"{first}-{last}"

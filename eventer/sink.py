@@ -12,7 +12,8 @@ A sink MUST
  1. import its client library in `open`, not at the top of the module, unless the ground floor or
     `sinks._http` brings it;
  2. raise `Retry`, `Rejected` or `Blocked` for every way in which sending can fail, and let nothing
-    else out of `send`; read the body where the far side hides errors in a success;
+    else out of `send`; read the body where the far side hides errors in a success; a notifier says
+    by `Retry.unknown` where its message may have got through all the same;
  3. return from `send` only when the far side has confirmed (a file: fsync);
  4. name single failed items in `Sent.failed` where the protocol tells them apart. What may go later
     is sent again, behind what was delivered: unless the far side itself knows older states from newer
@@ -125,7 +126,7 @@ class SinkConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Most sends in a time, such as `20/m`; what waits goes together with the next send."""
     timeout: Duration = Duration(15)
     """Most time for one send, answer included. After it the outcome is unknown, and the send is
-    repeated."""
+    repeated; where a sink has `on_unknown`, that decides."""
 
     @property
     def notifies(self) -> GroupConfig | None:
@@ -136,6 +137,11 @@ class SinkConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def keeps_open(self) -> bool:
         """Whether what is told stays open at the far side until its end is told: a program reads it, not a person."""
         return False
+
+    @property
+    def repeats_unknown(self) -> bool:
+        """Whether what the far side may have taken, though no answer tells, is sent again."""
+        return True
 
     def __post_init__(self) -> None:
         """Refuse what would make every send fail, and what says nothing where it stands."""

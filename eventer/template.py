@@ -65,7 +65,7 @@ _SAMPLES: Final = {
     "an event with every field": {"event": _FULL},
     "an event without its optional fields": {"event": _BARE},
 }
-_GO: Final = re.compile(r"\{\{-?\s*(\.|range|if |with |toJson)")
+_GO: Final = re.compile(r"\{\{-?\s*(\.|\$|range|if |with |toJson)")
 """How templates of other exporters begin, which are Go's (https://pkg.go.dev/text/template)."""
 _UNKNOWN: Final = re.compile(r"'eventer\.[\w.]+\.(\w+) object' has no attribute '(\w{1,60})'")
 _GUARD: Final = (

@@ -1,7 +1,8 @@
 """What an HTTP answer means: the one table from status codes to outcomes.
 
 2xx                          an `Answer`
-408 425 429 5xx              Retry, after what Retry-After says
+408 425 429 5xx              Retry, after what Retry-After says; 502 and 504 come from somebody on the way, who does
+                             not know what became of the request (RFC 9110, 15.6.3 and 15.6.5): unknown
 3xx 401 403 404 405 407 410  Blocked: address or credentials are wrong, whatever is sent
 413 and all other 4xx        Rejected
 """
@@ -29,6 +30,7 @@ LONGEST_WAIT: Final = 3600.0
 """Seconds that Retry-After is believed at most; more is a mistake or an attack."""
 
 _BUSY: Final = {408: "timeout", 425: "busy", 429: "throttled"}
+_UNKNOWN: Final = frozenset({502, 504})
 _BLOCKED: Final = {401: "denied", 403: "denied", 404: "address", 405: "address", 407: "denied", 410: "address"}
 
 
@@ -86,7 +88,8 @@ def refusal(answer: Answer, retry_after: str, now: datetime, place: str) -> Sink
     message = f"{place} answered {status}"
     if status in _BUSY or status >= 500:
         after = _wait(retry_after, now)
-        return Retry(f"{message}.", reason=_BUSY.get(status, "server"), after=after, answer=shown)
+        reason = _BUSY.get(status, "server")
+        return Retry(f"{message}.", reason=reason, after=after, answer=shown, unknown=status in _UNKNOWN)
     if 300 <= status < 400:
         return Blocked(
             f"{message}, a redirect, which is not followed. Give the address that it leads to.",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -119,10 +121,20 @@ class TalkConfig(MessageConfig, kw_only=True):
         default_factory=list
     )
     """Who is mentioned, and when: all entries that match add up."""
+    on_unknown: Literal["repeat", "skip"] = "repeat"
+    """What becomes of a message that may have arrived though nothing confirms it: it was on its way when the
+    connection broke or `timeout` was over, or what came back was no answer. `repeat` sends it again, so people may
+    read it twice, and none is lost. `skip` does not: it is kept as a dead letter with the reason `unknown`, which
+    `eventer dead-letters` shows, and sends if asked to. What surely did not arrive is sent again with either."""
     tls: TlsConfig = msgspec.field(default_factory=TlsConfig)
     """Whom to trust, and our own certificate."""
     proxy: ProxyConfig | None = None
     """HTTP proxy to go through. Variables such as HTTPS_PROXY are not looked at."""
+
+    @property
+    def repeats_unknown(self) -> bool:
+        """See `eventer.sink.SinkConfig`."""
+        return self.on_unknown == "repeat"
 
     def __post_init__(self) -> None:
         """Check whom to mention.
@@ -242,12 +254,31 @@ class Chat:
         own = OwnWords(words.title, words.body, plain) if words is not None else None
         self._view = view_of(config, config.mention, context.catalog, own)
         self._clock = context.clock
+        self._timeout = config.timeout
+        self._until = math.inf
+        """When the time of the send that is under way is over, by the loop's clock."""
         self._http = http_of(config, context)
         self._allowances = context.allowances or Allowances(context.clock)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
+
+    async def send(self, batch: Batch) -> Sent:
+        """Send one message.
+
+        All its requests share the time of the send: it is the one that is under way when that is over which says
+        whether the message may have arrived.
+
+        Raises:
+            Retry, Rejected, Blocked: see `note_of` and `_tell`.
+        """
+        self._until = asyncio.get_running_loop().time() + self._timeout
+        return await self._tell(note_of(batch))
+
+    async def _tell(self, note: Notification) -> Sent:
+        """Send one message."""
+        raise NotImplementedError
 
     def preview(self, note: Notification) -> tuple[Message, Mapping[str, Any]]:
         """Return what would be sent: the message, and as the chat program gets it."""
@@ -274,7 +305,13 @@ class Chat:
         headers = {"Content-Type": "application/json; charset=utf-8"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return await self._http.request("POST", url, msgspec.json.encode(made), headers, expected=expected)
+        body = msgspec.json.encode(made)
+        return await self._http.request("POST", url, body, headers, within=self._left, expected=expected)
+
+    @property
+    def _left(self) -> float:
+        """Seconds that the send under way may still take."""
+        return self._until - asyncio.get_running_loop().time()
 
     def _sent(self, note: Notification, said: str = "", state: bytes | None = None) -> Sent:
         """Return that a notification went out, with what a person should know of it.
@@ -306,13 +343,12 @@ class Robot(Chat):
         reveal(self._url, "The address")
         await self._http.open()
 
-    async def send(self, batch: Batch) -> Sent:
+    async def _tell(self, note: Notification) -> Sent:
         """Send one message.
 
         Raises:
             Retry, Rejected, Blocked: see `sinks._http`, `Allowance.take` and what the vendor's answers mean.
         """
-        note = note_of(batch)
         url, made = reveal(self._url, "The address"), self._signed(self._made(note))
         await self.bears.take()
         answer = await self._post(url, made, expected=self._expected)

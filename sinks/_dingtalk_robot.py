@@ -85,7 +85,7 @@ def outcome(status: int, body: bytes, shown: str = "") -> SinkError | None:
         return _silenced(shown)
     answer = decoded(body)
     if answer is None:
-        return Retry("The robot's answer is no JSON object.", reason="answer", answer=shown)
+        return Retry("The robot's answer is no JSON object.", reason="answer", answer=shown, unknown=True)
     code = answer.get("errcode")
     said = str(answer.get("errmsg", "")).lower()
     if isinstance(code, bool) or not isinstance(code, int):
@@ -120,7 +120,7 @@ def _without_code(answer: dict[str, Any], shown: str) -> SinkError:
     # Seen of the gateway: {"status": 1111, "wait": 5, "source": "x5", "punish": "deny"}
     if answer.get("status") == 1111 or "punish" in answer:
         return _silenced(shown)
-    return Retry("The robot's answer has no errcode.", reason="answer", answer=shown)
+    return Retry("The robot's answer has no errcode.", reason="answer", answer=shown, unknown=True)
 
 
 def _silenced(shown: str) -> Retry:

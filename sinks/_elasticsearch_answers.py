@@ -50,10 +50,12 @@ class _Result(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     errors: bool
-    items: list[_Result]
+    items: list[msgspec.Raw]
+    """Each a `_Result`, which is looked into only where there are errors."""
 
 
 _decode: Final = msgspec.json.Decoder(_Answer).decode
+_decode_item: Final = msgspec.json.Decoder(_Result).decode
 _TYPE: Final = re.compile(r"[a-z_]{1,80}")
 
 
@@ -153,6 +155,7 @@ def judged(answer: Answer, n: int, names: Callable[[int], str]) -> Sent:
     """
     try:
         found = _decode(answer.body)
+        items = list(map(_decode_item, found.items)) if found.errors else []
     except (msgspec.MsgspecError, RecursionError):
         found = _Answer(errors=True, items=[])
     if len(found.items) != n:
@@ -165,7 +168,7 @@ def judged(answer: Answer, n: int, names: Callable[[int], str]) -> Sent:
         return Sent()
     duplicates = 0
     failed: dict[int, SinkError] = {}
-    for place, result in enumerate(found.items):
+    for place, result in enumerate(items):
         item = result.create or result.index
         if item is None:
             failed[place] = Retry("The answer does not say what became of an event.", reason="answer")

@@ -92,7 +92,6 @@ class _LatestHead(msgspec.Struct):
 
 _decode_head: Final = msgspec.json.Decoder(_Head).decode
 _decode_latest: Final = msgspec.json.Decoder(_LatestHead).decode
-_TIME: Final = b'","time":"'
 
 
 class Bulk(msgspec.Struct):
@@ -131,15 +130,15 @@ class Documents:
             events = batch.events if self._document else None
             for place, line in enumerate(lines):
                 key, time = address(line)
-                if time[:11] != last:  # a batch has few days
-                    last = time[:11]
+                if time[:10] != last:  # a batch has few days
+                    last = time[:10]
                     prefix = self._prefix(last)
                 if events is None:
                     # The line as it is, with one more field at its front.
-                    pieces.append(b'%b%b}}\n{"@timestamp":%b,%b\n' % (prefix, key, time, line[1:]))
+                    pieces += prefix, key, b'"}}\n{"@timestamp":"', time, b'",', line[1:], b"\n"
                 else:
                     assert self._document is not None
-                    pieces.append(b"%b%b}}\n%b\n" % (prefix, key, _encode(self._document(events[place]))))
+                    pieces += prefix, key, b'"}}\n', _encode(self._document(events[place])), b"\n"
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise Rejected("An event in the batch cannot be decoded.", reason="decode") from None
         return Bulk(b"".join(pieces), lambda place: self.name(address(lines[place])[1]))
@@ -148,51 +147,51 @@ class Documents:
         """Return the index of each event."""
         if not self._dated:
             return [self._index] * len(batch)
-        days = [self._address(line)[1][:11] for line in batch.lines]
+        days = [self._address(line)[1][:10] for line in batch.lines]
         of = {day: self.name(day) for day in set(days)}  # a batch has few
         return [of[day] for day in days]
 
     def _prefix(self, day: bytes) -> bytes:
-        """Return how the line before a document begins, up to its `_id`."""
+        """Return how the line before a document begins, up to its `_id` and the quote before it."""
         operation = "index" if self._latest else "create"
-        return f'{{"{operation}":{{"_index":"{self.name(day)}","_id":'.encode()
+        return f'{{"{operation}":{{"_index":"{self.name(day)}","_id":"'.encode()
 
     def name(self, time: bytes) -> str:
-        """Return the index for a time in RFC 3339 (UTC), as it stands in JSON."""
+        """Return the index for a time in RFC 3339 (UTC), or for the day with which it begins."""
         if not self._dated:
             return self._index
-        day = time[1:11].decode()
+        day = time[:10].decode()
         parts = {"yyyy": day[:4], "MM": day[5:7], "dd": day[8:10]}
         return _DATE.sub(lambda found: re.sub("yyyy|MM|dd", lambda part: parts[part[0]], found[1]), self._index)
 
 
 def _of_event(line: bytes) -> tuple[bytes, bytes]:
-    """Return what stands for `_id` in a document's first line, and its time, both as JSON."""
-    # They are the first two fields of a line (`Event`). Cut out, they cost half of what decoding costs; and what
-    # stands between them cannot be in an id, whose quotes are escaped.
-    at = line.find(_TIME, 7)
-    if at > 0 and line[:7] == b'{"id":"':
-        key, time = line[6 : at + 1], line[at + 9 : line.index(b'"', at + 10) + 1]
+    """Return what stands between the quotes of `_id` in a document's first line, and between those of its time."""
+    # They are the first two fields of a line (`Event`). Cut out, they cost a third of what decoding costs. Where an id
+    # has a quote in it, that is escaped, and what follows is no comma before the next quote and `time` behind it.
+    parts = line.split(b'"', 8)
+    if len(parts) == 9 and parts[1] == b"id" and parts[4] == b"," and parts[5] == b"time":
+        key, time = parts[3], parts[7]
     else:
         head = _decode_head(line)
-        key, time = bytes(head.id), bytes(head.time)
-    return (_shortened(key) if len(key) > ID_LIMIT + 2 else key), time
+        key, time = bytes(head.id)[1:-1], bytes(head.time)[1:-1]
+    return (_shortened(key) if len(key) > ID_LIMIT else key), time
 
 
 def _of_entity(line: bytes) -> tuple[bytes, bytes]:
-    """Return the same for a document of the latest state, with its version."""
+    """Return the same for a document of the latest state; its version goes along, between the same quotes."""
     head = _decode_latest(line)
-    key = bytes(head.entity)
-    key = _shortened(key) if len(key) > ID_LIMIT + 2 else key
-    return b'%b,"version":%d,"version_type":"external"' % (key, head.version), bytes(head.time)
+    key = bytes(head.entity)[1:-1]
+    key = _shortened(key) if len(key) > ID_LIMIT else key
+    return b'%b","version":%d,"version_type":"external' % (key, head.version), bytes(head.time)[1:-1]
 
 
 def _shortened(name: bytes) -> bytes:
-    """Return an `_id`, as JSON: the hash of a name that is too long, though not by its escapes alone."""
-    whole: str = msgspec.json.decode(name)
+    """Return an `_id`, as it stands in JSON: the hash of a name that is too long, though not by its escapes alone."""
+    whole: str = msgspec.json.decode(b'"%b"' % name)
     if len(whole.encode()) <= ID_LIMIT:
         return name
-    return b'"%b"' % hashlib.sha256(whole.encode()).hexdigest().encode()
+    return hashlib.sha256(whole.encode()).hexdigest().encode()
 
 
 # -- layouts -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ token or header gets into a message. Facts about httpx are from
 https://www.python-httpx.org/advanced/timeouts/, .../extensions/#trace and its source.
 
     an answer                                   see `sinks._answers`
-    no or no complete answer                    Retry
+    no or no complete answer                    Retry; unknown once the request has begun to go out
     a certificate, theirs or ours, not trusted  Blocked
     a forbidden address, a proxy that denies us Blocked
 """
@@ -21,7 +21,7 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -38,6 +38,8 @@ from sinks._tls import TlsConfig, context
 
 __all__ = ["Http", "check_address"]
 
+_SAFE: Final = frozenset({"GET", "HEAD"})
+"""Methods that change nothing at the far side: to repeat them does no harm (RFC 9110, 9.2.1)."""
 ANSWER_LIMIT: Final = 64 << 10
 """Bytes read of an answer. Enough for every robot's; a bulk API's sink asks for more."""
 
@@ -83,7 +85,6 @@ class Http:
         self._connections = connections
         self._answer_limit = answer_limit
         self._metadata = metadata
-        self._extensions = {"trace": _looker(metadata)}
         self._links = Links(self._tls, proxy, self._make, httpx.AsyncClient.aclose)
 
     async def open(self) -> None:
@@ -133,14 +134,18 @@ class Http:
             sent.append((own.name.encode(), own.value.encode()))
         link = await self._links.take()
         outer = sys.exc_info()[1]
+        way = _Way(self._metadata)
+        extensions = {"trace": way.look}
         try:
             async with (
                 asyncio.timeout(self._timeout if within is None else min(within, self._timeout)),
-                link.client.stream(method, target, content=body, headers=sent, extensions=self._extensions) as response,
+                link.client.stream(method, target, content=body, headers=sent, extensions=extensions) as response,
             ):
                 content = await self._read(response)
         except Exception as error:  # noqa: BLE001 - whatever the library raises must become an outcome
             failure = _failure(error, outer, place)
+            if isinstance(failure, Retry):
+                failure.unknown = way.begun
         else:
             secrets = _echoes(target, sent, own, link.password, hidden)
             answer = Answer(response.status_code, content, secrets, dict(response.headers))
@@ -149,6 +154,9 @@ class Http:
             failure = refusal(answer, response.headers.get("retry-after", ""), self._clock.now(), place)
         finally:
             await self._links.leave(link)
+            await way.close()
+        if isinstance(failure, Retry) and method in _SAFE:
+            failure.unknown = False
         raise failure  # outside of the handler: the original holds the URL and the headers
 
     async def _read(self, response: httpx.Response) -> bytes:
@@ -245,20 +253,37 @@ class _ForbiddenPeerError(Exception):
     """The name leads to an address that nothing may be sent to."""
 
 
-def _looker(metadata: str) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
-    """Make what looks at each new connection of a client that may ask this metadata service, if any."""
+class _Way:
+    """How far one request has come.
 
-    async def look(name: str, info: Mapping[str, Any]) -> None:
+    Args:
+        metadata: address of the metadata service that may be asked, if any.
+    """
+
+    def __init__(self, metadata: str) -> None:
+        self._metadata = metadata
+        self.begun = False
+        """Whether a byte of it may have gone out. What httpx raises does not tell: a time-out may be that of a look-up
+        or a handshake, and httpcore repeats nothing by itself that it has begun to write. Where the far side closes a
+        kept connection at that moment, nobody but itself knows whether it has read the request (RFC 9112, 9.3.1)."""
+        self._stream: Any = None
+        """A connection before its handshake, which httpcore forgets if it is cancelled there."""
+
+    async def look(self, name: str, info: Mapping[str, Any]) -> None:
         """See whom a connection leads to, before a byte is sent: a name can lead anywhere, any time anew."""
-        if name != "connection.connect_tcp.complete":
-            return
-        stream = info["return_value"]
-        host = str(stream.get_extra_info("server_addr")[0])
-        if forbidden(host) and host != metadata:
-            await stream.aclose()
-            raise _ForbiddenPeerError(host)
+        if name == "http11.send_request_headers.started":
+            self.begun |= info["request"].method != b"CONNECT"  # that one is for the proxy
+            self._stream = None
+        if name == "connection.connect_tcp.complete":
+            self._stream = info["return_value"]
+            host = str(self._stream.get_extra_info("server_addr")[0])
+            if forbidden(host) and host != self._metadata:
+                raise _ForbiddenPeerError(host)
 
-    return look
+    async def close(self) -> None:
+        """Close what nobody else would."""
+        if self._stream is not None:
+            await self._stream.aclose()
 
 
 async def _stay(response: httpx.Response) -> None:

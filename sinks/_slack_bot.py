@@ -61,6 +61,8 @@ _REFUSED: Final = frozenset(
 _THROTTLED: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
 _STAYS: Final = frozenset({"cant_update_message", "edit_window_closed", "update_failed"})
 """Why a message cannot be changed that is there all the same."""
+_UNSURE: Final = frozenset({"fatal_error", "internal_error"})
+"""Errors behind which some of it may have succeeded, as both pages say."""
 _GONE: Final = frozenset({"message_not_found", "thread_not_found", "cannot_reply_to_message"})
 
 
@@ -99,6 +101,9 @@ class Bot:
         self._api = api.rstrip("/")
         self._channel = channel
         self._threads: dict[str, _Thread] = {}
+        self._shown: tuple[str, Mapping[str, Any]] | None = None
+        """The first message that was changed last, and to what: what is tried again because the time was over before
+        the reply was written has all of the time for that."""
 
     def load(self, state: bytes | None) -> None:
         """Take up the threads of before a restart; a state that cannot be read is none."""
@@ -152,9 +157,11 @@ class Bot:
 
     async def _again(self, thread: _Thread, note: Notification, made: Mapping[str, Any], token: str) -> _Thread | None:
         """Write into a thread; None where it is gone."""
-        answer = await self._call("chat.update", _first(thread, made), token, known=_STAYS | _GONE)
-        if answer.get("error") in _GONE:
-            return None
+        if self._shown != (thread.ts, made):
+            answer = await self._call("chat.update", _first(thread, made), token, known=_STAYS | _GONE)
+            if answer.get("error") in _GONE:
+                return None
+            self._shown = (thread.ts, made)
         reply = {"channel": thread.channel, "thread_ts": thread.ts, "reply_broadcast": note.firing > 0, **made}
         answer = await self._call("chat.postMessage", reply, token, known=_GONE)
         return None if answer.get("error") in _GONE else thread
@@ -167,11 +174,15 @@ class Bot:
         Raises:
             Retry, Rejected, Blocked: it is any other.
         """
-        answer = await self._post(f"{self._api}/{method}", made, token=token)
-        read = decoded(answer.body) or {}
-        error = outcome(read, answer.shown())
-        if error is not None and read.get("error") not in known:
-            raise error
+        try:
+            answer = await self._post(f"{self._api}/{method}", made, token=token)
+            read = decoded(answer.body) or {}
+            error = outcome(read, answer.shown())
+            if error is not None and read.get("error") not in known:
+                raise error
+        except Retry as error:
+            error.unknown &= method == "chat.postMessage"  # a message that is changed twice alike is changed once
+            raise
         return read
 
 
@@ -185,10 +196,10 @@ def outcome(answer: Mapping[str, Any], shown: str = "") -> SinkError | None:
     if answer.get("ok") is True:
         if all(isinstance(answer.get(name), str) for name in ("channel", "ts")):
             return None
-        return Retry("Slack's answer does not say where the message is.", reason="answer", answer=shown)
+        return Retry("Slack's answer does not say where the message is.", reason="answer", answer=shown, unknown=True)
     word = answer.get("error")
     if answer.get("ok") is not False or not isinstance(word, str):
-        return Retry("Slack's answer is not ok.", reason="answer", answer=shown)
+        return Retry("Slack's answer is not ok.", reason="answer", answer=shown, unknown=True)
     said = f"Slack answered {word[:60]}."
     if word in _BLOCKED:
         return Blocked(f"{said} {_BLOCKED[word]}", reason=word, answer=shown)
@@ -196,7 +207,7 @@ def outcome(answer: Mapping[str, Any], shown: str = "") -> SinkError | None:
         return Rejected(f"{said} It does not take this message.", reason="refused_data", answer=shown)
     if word in _THROTTLED:
         return Retry(f"{said} Too many messages.", reason="throttled", after=30.0, answer=shown)
-    return Retry(said, reason="unknown_code", answer=shown)
+    return Retry(said, reason="unknown_code", answer=shown, unknown=word in _UNSURE)
 
 
 def _key(group: Mapping[str, str]) -> str:

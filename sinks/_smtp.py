@@ -157,10 +157,11 @@ class Post:
         secrets = self._secrets(password)
         outer = sys.exc_info()[1]
         try:
-            async with asyncio.timeout(self._timeout), self._connected(secure) as client:
+            async with asyncio.timeout(self._timeout) as limit, self._connected(secure) as client:
                 if self._login:
                     await self._log_in(client, password)
                 done = await act(client, secrets)
+                limit.reschedule(None)  # a message that is theirs must not be sent again because the leave takes long
                 with contextlib.suppress(OSError, aiosmtplib.SMTPException):
                     async with asyncio.timeout(FAREWELL):
                         await client.quit()

@@ -170,6 +170,8 @@ class App:
             error = answered(answer)
         except Rejected as refusal:
             error = refusal
+        if isinstance(error, Retry):
+            error.unknown = False  # the message has not been sent yet
         if isinstance(error, Rejected):  # it is not the message that is at fault
             raise Blocked(f"WeCom gives no access token. {error} Check `app`.", reason="token")
         if error is not None:
@@ -190,7 +192,7 @@ def answered(answer: Mapping[str, Any], shown: str = "") -> SinkError | None:
     """
     code = answer.get("errcode")
     if isinstance(code, bool) or not isinstance(code, int):
-        return Retry("WeCom's answer has no errcode.", reason="answer", answer=shown)
+        return Retry("WeCom's answer has no errcode.", reason="answer", answer=shown, unknown=True)
     message = f"WeCom answered {code}."
     if code == 0:
         return None

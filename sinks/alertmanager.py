@@ -11,15 +11,17 @@ any of them notifies, and those that were away get what goes on with the next re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Annotated, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from eventer.alerting.notification import Notification, Why
-from eventer.alerting.render.alertmanager import LABEL, OURS, Alert, alerts
-from eventer.errors import Blocked, Rejected, Retry, SinkError
+from eventer.alerting.render.alertmanager import LABEL, OURS, Alert, Alerts, Own, alerts, shown
+from eventer.alerting.render.message import Message
+from eventer.alerting.render.own import OwnAnnotations
+from eventer.errors import Blocked, ConfigError, Fault, Rejected, Retry, SinkError
 from eventer.sink import Batch, GroupConfig, Sent, SinkContext
 from eventer.values import Duration
 from sinks._auth import AuthConfig
@@ -63,6 +65,12 @@ class Config(MessageConfig, kw_only=True):
     no user name and password."""
     labels: Annotated[dict[str, str], Meta(examples=["{team: platform}"])] = msgspec.field(default_factory=dict)
     """Labels on every alert, for routes and silences."""
+    annotations: Annotated[
+        dict[str, str], Meta(examples=['{summary: "{{ problem.reason }} in {{ problem.namespace }}"}'])
+    ] = msgspec.field(default_factory=dict)
+    """Annotations on every alert of a problem, beside Eventer's own or in place of those of the same name. Each is a
+    Jinja2 template with the variable `problem` (docs/templates.md). Where one fails on a problem, what Eventer says
+    stays."""
     group: AlertGroupConfig = msgspec.field(default_factory=AlertGroupConfig)
     """Which problems are told together, and when."""
     auth: Annotated[AuthConfig | None, Meta(examples=["{bearer: ${ALERTMANAGER_TOKEN}}"])] = None
@@ -83,10 +91,10 @@ class Config(MessageConfig, kw_only=True):
         return True
 
     def __post_init__(self) -> None:
-        """Check the addresses and the names of labels and links.
+        """Check the addresses and the names of labels, annotations and links, and try the annotations.
 
         Raises:
-            ValueError: with the remedy.
+            ValueError, ConfigError: with the remedy.
         """
         super().__post_init__()
         if not self.replicas:
@@ -105,13 +113,33 @@ class Config(MessageConfig, kw_only=True):
         for name in self.labels:
             if name in OURS:
                 raise ValueError(f"labels: {name} is set by Eventer; choose another name")
-        for option, names in (("labels", self.labels), ("links", self.links)):
+        for name in self.annotations:
+            if name in self.links:
+                raise ValueError(f"annotations: {name} is one of links, which are annotations too; leave one out")
+        named = (("labels", self.labels), ("annotations", self.annotations), ("links", self.links))
+        for option, names in named:
             for name in names:
                 if not LABEL.fullmatch(name):
                     raise ValueError(
                         f"{option}: {name[:40]!r} is no name that Alertmanager takes; write letters, digits and "
                         "underscores, such as team_name"
                     )
+        faults = [
+            Fault(path=f"annotations.{name}", message=message, remedy=remedy)
+            for name, text in self.annotations.items()
+            for message, remedy in _wrong(name, text)
+        ]
+        if faults:
+            raise ConfigError(faults)
+
+
+def _wrong(name: str, text: str) -> Iterator[tuple[str, str]]:
+    """Say what is wrong with the template of an annotation, and what to do."""
+    try:
+        OwnAnnotations({name: text})
+    except ValueError as error:
+        message, _, remedy = str(error).removeprefix(f"annotations.{name}: ").partition("; ")
+        yield message, remedy
 
 
 class Sink:
@@ -121,6 +149,7 @@ class Sink:
         self._config = config
         self._clock = context.clock
         self._view = view_of(config, [], context.catalog)
+        self._own = Own(config.labels, OwnAnnotations(config.annotations))
         self._http = Http(
             timeout=config.timeout,
             clock=context.clock,
@@ -164,19 +193,21 @@ class Sink:
         Raises:
             Retry, Rejected, Blocked: no replica took them; see `sinks._http` and `_judge`.
         """
-        note = note_of(batch)
-        now = self._clock.now().timestamp()
-        made, fault = alerts(note, self._view, self._config.labels, now, now + self._hold(note))
+        told = self._alerts(note_of(batch))
+        made = told.made
         if not made:  # all of it is over and not named: it ends by itself
             return Sent()
+        until = asyncio.get_running_loop().time() + self._config.timeout
         tick = self._clock.monotonic()
         awake = [each for each in self._config.replicas if self._rests.get(each, tick) <= tick]
         asked = awake or self._config.replicas
-        results = dict(zip(asked, await asyncio.gather(*(self._post(each, made) for each in asked)), strict=True))
+        results = dict(
+            zip(asked, await asyncio.gather(*(self._post(each, made, until) for each in asked)), strict=True)
+        )
         failed = {each: error for each, error in results.items() if error is not None}
         if len(failed) == len(asked) < len(self._config.replicas):  # those that rest are better than none
             asked = [each for each in self._config.replicas if each not in results]
-            more = await asyncio.gather(*(self._post(each, made) for each in asked))
+            more = await asyncio.gather(*(self._post(each, made, until) for each in asked))
             results |= dict(zip(asked, more, strict=True))
             failed = {each: error for each, error in results.items() if error is not None}
         for each in results:
@@ -186,30 +217,35 @@ class Sink:
         for each in failed:
             self._rests[each] = self._clock.monotonic() + _REST
         missed = [f"One of the replicas did not take alerts, another did: {error}" for error in failed.values()]
-        return Sent(note=" ".join(filter(None, [*missed, fault])))
+        return Sent(note=" ".join(filter(None, [*missed, told.note])), defaulted=told.defaulted)
+
+    def preview(self, note: Notification) -> tuple[Message, Mapping[str, Any]]:
+        """Return what would be posted: as a message for people, and as text."""
+        return shown(note, self._alerts(note), self._view)
+
+    def _alerts(self, note: Notification) -> Alerts:
+        now = self._clock.now().timestamp()
+        return alerts(note, self._view, self._own, now, now + self._hold(note))
 
     def _hold(self, note: Notification) -> float:
         """Return for how long an alert goes on that is not posted again, in seconds."""
         group = self._config.group
         return _HOLD * (group.heartbeat if note.why is Why.ALIVE and group.heartbeat else group.repeat)
 
-    async def _post(self, replica: str, made: Sequence[Alert]) -> SinkError | None:
+    async def _post(self, replica: str, made: Sequence[Alert], until: float) -> SinkError | None:
         """Post alerts to one replica; return why it did not take them.
 
-        It takes those of a post that are right, and answers 400 for the others: which they are shows when each is
-        posted alone.
+        All of its requests share the time of the send: one replica that is slow must not undo what another took.
         """
         try:
-            error = await self._try(replica, made)
-            if error is None or len(made) == 1:
-                return error
-            alone = [(alert, await self._try(replica, [alert])) for alert in made]
+            bad = await self._refused(replica, made, until)
         except SinkError as failure:
             return failure
-        bad = [(alert, error) for alert, error in alone if error is not None]
         if not bad:
             return None
         alert, error = bad[0]
+        if len(made) == 1:
+            return error
         return Rejected(
             f"{len(bad)} of {len(made)} alerts were refused and the others taken; the first one is {alert.what[:200]}. "
             f"{error}",
@@ -217,14 +253,32 @@ class Sink:
             answer=error.answer,
         )
 
-    async def _try(self, replica: str, made: Sequence[Alert]) -> Rejected | None:
+    async def _refused(self, replica: str, made: Sequence[Alert], until: float) -> list[tuple[Alert, Rejected]]:
+        """Post alerts; return those that it refuses, each with why.
+
+        It takes those of a post that are right, and answers 400 for the others: which they are shows by halves.
+
+        Raises:
+            Retry, Rejected, Blocked: as for `_try`.
+        """
+        error = await self._try(replica, made, until)
+        if error is None:
+            return []
+        if len(made) == 1:
+            return [(made[0], error)]
+        half = len(made) // 2
+        return [bad for part in (made[:half], made[half:]) for bad in await self._refused(replica, part, until)]
+
+    async def _try(self, replica: str, made: Sequence[Alert], until: float) -> Rejected | None:
         """Post alerts once; return the refusal of their content.
 
         Raises:
             Retry, Rejected, Blocked: see `sinks._http`; Retry also where something else than Alertmanager answers.
         """
         body = msgspec.json.encode(made)
-        answer = await self._http.request("POST", f"{replica}{_PATH}/alerts", body, _HEADERS, expected=(400,))
+        left = until - asyncio.get_running_loop().time()
+        url = f"{replica}{_PATH}/alerts"
+        answer = await self._http.request("POST", url, body, _HEADERS, within=left, expected=(400,))
         if answer.status == 400:
             return Rejected("Alertmanager answered 400.", reason="refused_data", answer=answer.shown())
         if answer.body.strip() not in {b"", b"{}"}:

@@ -7,27 +7,40 @@ kind of its own (dingtalk, slack, email...), that one knows the service's answer
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from eventer.alerting.notification import Notification
 from eventer.alerting.render.message import Message, View, compose, fit, line
+from eventer.alerting.render.own import OwnWords
 from eventer.alerting.render.plain import APART, apart, defuse
 from eventer.sink import Batch, Sent, SinkContext
 from eventer.values import Secret
 from sinks._auth import reveal
-from sinks._chat import MessageConfig, note_of, view_of
+from sinks._chat import MessageConfig, TemplateConfig, note_of, view_of
 from sinks._failures import missing
 
 if TYPE_CHECKING:
     from sinks._apprise import Lane, Service
 
-__all__ = ["Config", "Sink", "written"]
+__all__ = ["Config", "PlainTemplateConfig", "Sink", "Written", "written"]
 
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://\S+")
 _KINDS: Final = {"critical": "failure", "warning": "warning", "info": "info", "resolved": "success"}
 """What apprise calls the colours."""
 _LEAST: Final = 100
 """Characters below which no message can be made: the least title, and zero-width spaces in it."""
+_NO_LIMIT: Final = 1 << 20
+
+
+class PlainTemplateConfig(TemplateConfig, kw_only=True, forbid_unknown_fields=True):
+    """Words of one's own."""
+
+    body: str = ""
+    """In place of what stands between the title and the links: plain text, which apprise writes in the markup of the
+    service. What is filled in is never a link or a mention."""
 
 
 class Config(MessageConfig, kw_only=True):
@@ -35,6 +48,9 @@ class Config(MessageConfig, kw_only=True):
 
     url: Secret
     """Address of one service as apprise writes it, such as tgram://token/chat. Secret: the tokens are in it."""
+    template: PlainTemplateConfig | None = None
+    """Words of one's own, as Jinja2 templates (docs/templates.md). Where one fails on a notification, the usual words
+    go out."""
 
     def __post_init__(self) -> None:
         """Check that it can be an address; whether apprise knows it shows at the start.
@@ -59,7 +75,9 @@ class Sink:
 
     def __init__(self, config: Config, context: SinkContext) -> None:
         self._config = config
-        self._view = view_of(config, [], context.catalog)
+        words = config.template
+        own = OwnWords(words.title, words.body, _plain) if words is not None else None
+        self._view = view_of(config, [], context.catalog, own)
         self._lane: Lane | None = None
         self._service: Service | None = None
 
@@ -105,11 +123,17 @@ class Sink:
         lane = self._lane
         assert lane is not None, "send before open"
         service = await self._made(lane)
-        title, body, kind = written(note, self._view, service.title, service.body)
-        error = await lane.run(lambda: service.tell(title, body, kind), self._config.timeout)
+        made = written(note, self._view, service.title, service.body)
+        error = await lane.run(lambda: service.tell(made.title, made.body, made.kind), self._config.timeout)
         if error is not None:
             raise error
-        return Sent(note=" ".join(compose(note, self._view).faults))
+        faults = dict.fromkeys([*compose(note, self._view).faults, *made.message.faults])  # a short one has no links
+        return Sent(note=" ".join(faults), defaulted=made.message.defaulted)
+
+    def preview(self, note: Notification) -> tuple[Message, Mapping[str, Any]]:
+        """Return what a service without limits would be sent: the message, and its text."""
+        made = written(note, self._view, 0, _NO_LIMIT)
+        return made.message, {"msgtype": "text", "text": {"content": "\n".join(filter(None, [made.title, made.body]))}}
 
     async def _made(self, lane: Lane) -> Service:
         """Return the service at the address as it is now: the file that holds it may have been replaced."""
@@ -121,8 +145,18 @@ class Sink:
         return self._service
 
 
-def written(note: Notification, view: View, title: int, body: int) -> tuple[str, str, str]:
-    """Return title, text and kind of a message.
+class Written(msgspec.Struct, frozen=True):
+    """A message as apprise takes it."""
+
+    title: str
+    body: str
+    kind: str
+    message: Message
+    """What it was made of."""
+
+
+def written(note: Notification, view: View, title: int, body: int) -> Written:
+    """Return a message.
 
     Args:
         note: what to tell.
@@ -132,18 +166,20 @@ def written(note: Notification, view: View, title: int, body: int) -> tuple[str,
     """
     most = max(body, _LEAST)
 
-    def write(message: Message) -> tuple[str, str, str]:
+    def write(message: Message) -> Written:
         lines = [f"{name}: {value}" for name, value in message.facts]
         lines += map(line, message.problems)
         if message.problems or len(note.items) != 1:  # where one problem stands in the title only, none is left out
             lines += message.rest
         lines += [f"{part.name}: {part.text}" for part in message.parts]
-        text = "\n".join([*map(_plain, lines), *(f"{_plain(link.name)}: {link.url}" for link in message.links)])
+        said = [message.body] if message.body else [*map(_plain, lines)]
+        text = "\n".join([*said, *(f"{_plain(link.name)}: {link.url}" for link in message.links)])
         # apprise escapes texts, and leaves titles as they are.
         head = apart(_plain(message.title), "<").replace("](", f"]{APART}(")
-        return (head[:title] if title else head) if text else "", text or head, _KINDS[message.colour]
+        kind = _KINDS[message.colour]
+        return Written((head[:title] if title else head) if text else "", text or head, kind, message)
 
-    return fit(note, view, write, lambda made: len(made[0]) + len(made[1]) < most)
+    return fit(note, view, write, lambda made: len(made.title) + len(made.body) < most)
 
 
 def _plain(text: str) -> str:

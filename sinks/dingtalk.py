@@ -18,10 +18,10 @@ from eventer.alerting.render.dingtalk import Format, payload, plain
 from eventer.alerting.render.plain import defuse
 from eventer.allowance import MINUTE, Allowance, Together
 from eventer.errors import Blocked, Retry, SinkError
-from eventer.sink import Batch, Sent, SinkContext
+from eventer.sink import Sent, SinkContext
 from eventer.values import Rate, Secret
 from sinks._auth import reveal
-from sinks._chat import Chat, ChatConfig, check_robot, note_of
+from sinks._chat import Chat, ChatConfig, check_robot
 from sinks._dingtalk_robot import PER_MINUTE, outcome, query
 
 __all__ = ["Config", "RobotConfig", "Sink"]
@@ -127,24 +127,25 @@ class Sink(Chat):
         self._robots[0].address(0.0)
         await self._http.open()
 
-    async def send(self, batch: Batch) -> Sent:
+    async def _tell(self, note: Notification) -> Sent:
         """Send one message, by the robot whose turn it is or by one that can.
 
         Raises:
             Retry, Rejected, Blocked: see `sinks._http` and `sinks._dingtalk_robot`; also Retry, with the time of
                 waiting, where all robots have sent what they may.
         """
-        note = note_of(batch)
         made = self._made(note)
         refused: list[tuple[_Robot, SinkError]] = []
         for robot in sorted(self._robots, key=lambda robot: robot.bears.last):
             if robot.wait(self._clock.monotonic()):
                 continue
-            error = await self._tell(robot, made)
+            error = await self._ask(robot, made)
             if error is None:
                 said = [f"The {other.name} did not take a message: {why}" for other, why in refused]
                 return self._sent(note, " ".join(said))
-            if not isinstance(error, Blocked) and (not isinstance(error, Retry) or error.after is None):
+            if not isinstance(error, Blocked) and (
+                not isinstance(error, Retry) or error.unknown or error.after is None
+            ):
                 raise error  # another robot would do no better, or the message may have got through
             refused.append((robot, error))
         raise self._why(refused)
@@ -153,7 +154,7 @@ class Sink(Chat):
         config = self._config
         return payload(note, self._view, config.layout, config.keyword, config.labels)
 
-    async def _tell(self, robot: _Robot, made: Mapping[str, Any]) -> SinkError | None:
+    async def _ask(self, robot: _Robot, made: Mapping[str, Any]) -> SinkError | None:
         url = robot.address(self._clock.now().timestamp())
         await robot.bears.take()
         try:

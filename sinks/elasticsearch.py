@@ -162,7 +162,7 @@ class Sink:
                     f"There is no ingest pipeline {self._config.pipeline}: create it, or leave it out.",
                     reason="pipeline",
                 )
-        name = self._documents.name(msgspec.json.encode(self._clock.now()))
+        name = self._documents.name(self._clock.now().isoformat().encode())
         allowed = await self._allowed(name) if server.product == "elasticsearch" else None
         if allowed is False:
             raise Blocked(f"{who} answers, but we may not create documents in {name}: {_RIGHT}", reason="denied")

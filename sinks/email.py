@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from eventer.alerting.notification import ITEMS
-from eventer.alerting.render.mail import mail
-from eventer.alerting.render.message import compose
+from eventer.alerting.notification import ITEMS, Notification
+from eventer.alerting.render.mail import mail, own_words
+from eventer.alerting.render.message import Message, compose
 from eventer.errors import Blocked, ConfigError, Fault, Retry
 from eventer.sink import Batch, GroupConfig, Sent, SinkContext
 from eventer.values import Duration, Rate, Secret
@@ -29,7 +29,7 @@ from sinks._tls import TlsConfig
 if TYPE_CHECKING:
     from sinks._smtp import Post, Refusal
 
-__all__ = ["Config", "Sink"]
+__all__ = ["Config", "MailTemplateConfig", "Sink"]
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?")
 """A name, or an IP address, of version 6 without brackets."""
@@ -60,6 +60,29 @@ class DigestConfig(GroupConfig, kw_only=True, forbid_unknown_fields=True):
     """After which a group whose problems go on is told again, though nothing is new."""
 
 
+class MailTemplateConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Words of one's own."""
+
+    subject: str = ""
+    """In place of the subject, which is the heading too: plain text on one line."""
+    text: str = ""
+    """In place of what stands between the heading and the links, as plain text. Without `html`, a mail says the same
+    as HTML."""
+    html: str = ""
+    """The same for the HTML of a mail: a piece of HTML, no page. What is filled in is escaped: it is never markup. In
+    attributes, put it into quotes."""
+
+    def __post_init__(self) -> None:
+        """Try the templates.
+
+        Raises:
+            ValueError: with the remedy.
+        """
+        if not (self.subject or self.text or self.html):
+            raise ValueError("it is empty; write subject, text, html, or several of them")
+        own_words(self.subject, self.text, self.html)
+
+
 class Config(MessageConfig, kw_only=True):
     """Options of `kind: email`."""
 
@@ -81,6 +104,9 @@ class Config(MessageConfig, kw_only=True):
     """Who gets it too, as a copy."""
     reply_to: str | None = None
     """Where answers go, if not to the sender."""
+    template: MailTemplateConfig | None = None
+    """Words of one's own, as Jinja2 templates (docs/templates.md). Where one fails on a notification, the usual words
+    go out."""
     tls: TlsConfig = msgspec.field(default_factory=TlsConfig)
     """Whom to trust, and our own certificate."""
     group: DigestConfig = msgspec.field(default_factory=DigestConfig)
@@ -132,7 +158,9 @@ class Sink:
     def __init__(self, config: Config, context: SinkContext) -> None:
         self._config = config
         self._clock = context.clock
-        self._view = view_of(config, [], context.catalog)
+        words = config.template
+        own = own_words(words.subject, words.text, words.html) if words is not None else None
+        self._view = view_of(config, [], context.catalog, own)
         self._envelope = Envelope(
             notifier=context.name,
             sender=Mailbox.parse(config.sender),
@@ -183,13 +211,21 @@ class Sink:
         missing = [each for each in envelope.recipients if each not in have]
         if not missing:
             return Sent(duplicates=1)
-        message = compose(note, self._view, ITEMS)
+        message = self._told(note)
         body = written(mail(message), note, name, envelope, self._clock.now())
         refused = await self._made().send(envelope.sender.address, missing, body)
         have.update(each for each in missing if each not in refused)
         self._judge(refused, have)
         told = [f"{each} did not get a mail ({why.code} {why.said})." for each, why in refused.items()]
-        return Sent(note=" ".join([*told, *message.faults]))
+        return Sent(note=" ".join([*told, *message.faults]), defaulted=message.defaulted)
+
+    def preview(self, note: Notification) -> tuple[Message, Mapping[str, Any]]:
+        """Return what would be sent: the message, and the parts of the mail."""
+        message = self._told(note)
+        return message, {"type": "mail", **msgspec.to_builtins(mail(message))}
+
+    def _told(self, note: Notification) -> Message:
+        return compose(note, self._view, ITEMS)
 
     def _judge(self, refused: Mapping[str, Refusal], have: set[str]) -> None:
         """Decide what it means that some do not get a message.

@@ -82,11 +82,11 @@ def outcome(body: bytes, shown: str = "") -> SinkError | None:
     """
     answer = decoded(body)
     if answer is None:
-        return Retry("The bot's answer is no JSON object.", reason="answer", answer=shown)
+        return Retry("The bot's answer is no JSON object.", reason="answer", answer=shown, unknown=True)
     code = answer.get("code", answer.get("StatusCode"))
     said = str(answer.get("msg", answer.get("StatusMessage", ""))).lower()
     if isinstance(code, bool) or not isinstance(code, int):
-        return Retry("The bot's answer has no code.", reason="answer", answer=shown)
+        return Retry("The bot's answer has no code.", reason="answer", answer=shown, unknown=True)
     if code == 0:
         return None
     message = f"The bot answered {code}."

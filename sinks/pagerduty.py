@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
-from eventer.alerting.render.pagerduty import events
+from eventer.alerting.notification import Notification
+from eventer.alerting.render.message import Message, compose
+from eventer.alerting.render.pagerduty import events, own_words, shown
 from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.sink import Batch, GroupConfig, Sent, SinkContext
 from eventer.values import Duration, Secret
@@ -23,7 +27,7 @@ from sinks._http import Http, check_address
 from sinks._proxy import ProxyConfig
 from sinks._tls import TlsConfig
 
-__all__ = ["Config", "IncidentGroupConfig", "Sink", "outcome"]
+__all__ = ["Config", "IncidentGroupConfig", "IncidentTemplateConfig", "Sink", "outcome"]
 
 _LANES: Final = 4
 """Requests at once, where one notification stands for many groups."""
@@ -42,6 +46,21 @@ class IncidentGroupConfig(GroupConfig, kw_only=True):
     somebody closed it too early."""
 
 
+class IncidentTemplateConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Words of one's own."""
+
+    summary: Annotated[str, Meta(min_length=1)]
+    """In place of the summary, which is the incident's title: plain text on one line, cut at 1,024 characters."""
+
+    def __post_init__(self) -> None:
+        """Try the template.
+
+        Raises:
+            ValueError: with the remedy.
+        """
+        own_words(self.summary)
+
+
 class Config(MessageConfig, kw_only=True):
     """Options of `kind: pagerduty`."""
 
@@ -51,6 +70,9 @@ class Config(MessageConfig, kw_only=True):
     """Where events go. For accounts in the EU: https://events.eu.pagerduty.com/v2/enqueue."""
     group: IncidentGroupConfig = msgspec.field(default_factory=IncidentGroupConfig)
     """Which problems make one incident, and when it is told of."""
+    template: IncidentTemplateConfig | None = None
+    """Words of one's own, as Jinja2 templates (docs/templates.md). Where one fails on a notification, the usual words
+    go out."""
     tls: TlsConfig = msgspec.field(default_factory=TlsConfig)
     """Whom to trust, and our own certificate."""
     proxy: ProxyConfig | None = None
@@ -110,12 +132,14 @@ class Sink:
 
     def __init__(self, config: Config, context: SinkContext) -> None:
         self._config = config
-        self._view = view_of(config, [], context.catalog)
+        own = own_words(config.template.summary) if config.template is not None else None
+        self._view = view_of(config, [], context.catalog, own)
         self._http = Http(
             timeout=config.timeout, clock=context.clock, tls=config.tls, proxy=config.proxy, connections=_LANES
         )
         self._taken: dict[str, dict[str, Any]] = {}
-        """What PagerDuty took of a notification that stands for many groups, by `dedup_key`, while the rest waits."""
+        """What PagerDuty surely took last of a notification that stands for many groups, by `dedup_key`, while the rest
+        waits. It grows with each answer, so it also holds where a send is cut."""
 
     async def open(self, state: bytes | None) -> None:
         """Make the client; nothing is sent to probe the far side.
@@ -137,9 +161,9 @@ class Sink:
             Retry, Rejected, Blocked: see `sinks._http` and `outcome`. What was taken before is not sent again with
                 the next try.
         """
-        made, note = events(note_of(batch), self._view)
+        told = events(note_of(batch), self._view)
         refused: list[SinkError] = []
-        waiting = [event for event in made if self._taken.get(event["dedup_key"]) != event]
+        waiting = [event for event in told.made if self._taken.get(event["dedup_key"]) != event]
         for start in range(0, len(waiting), _LANES):
             for error in await asyncio.gather(*(self._tell(event) for event in waiting[start : start + _LANES])):
                 if error is not None and not isinstance(error, Rejected):
@@ -148,10 +172,16 @@ class Sink:
         self._taken.clear()
         if refused:
             raise refused[0]
-        return Sent(note=note)
+        return Sent(note=told.note, defaulted=told.defaulted)
+
+    def preview(self, note: Notification) -> tuple[Message, Mapping[str, Any]]:
+        """Return what would be sent: the message, and the events as text."""
+        return compose(note, self._view), shown(events(note, self._view))
 
     async def _tell(self, event: dict[str, Any]) -> SinkError | None:
         """Send one event; return why it was not taken."""
+        # From here on it may be this one that came last, though no answer says so.
+        self._taken.pop(event["dedup_key"], None)
         try:
             key = reveal(self._config.routing_key, "The routing key")
             body = msgspec.json.encode(event | {"routing_key": key})

@@ -17,10 +17,10 @@ from msgspec import Meta
 from eventer.alerting.notification import Notification
 from eventer.alerting.render.slack import payload, plain
 from eventer.errors import Blocked, Rejected, Retry, SinkError
-from eventer.sink import Batch, Sent, SinkContext
+from eventer.sink import Sent, SinkContext
 from eventer.values import Rate, Secret
 from sinks._auth import reveal
-from sinks._chat import Chat, TalkConfig, check_robot, check_users, note_of
+from sinks._chat import Chat, TalkConfig, check_robot, check_users
 from sinks._slack_bot import Bot
 
 __all__ = ["Config", "Sink", "outcome"]
@@ -108,7 +108,7 @@ def outcome(status: int, body: bytes, shown: str = "") -> SinkError | None:
     if word in _REFUSED:
         return Rejected(f"Slack answered {word}. It does not take this message.", reason="refused_data", answer=shown)
     if status == 200:
-        return Retry("Slack's answer is not ok.", reason="answer", answer=shown)
+        return Retry("Slack's answer is not ok.", reason="answer", answer=shown, unknown=True)
     if status == 400:
         return Rejected("Slack answered 400. It does not take this message.", reason="refused_data", answer=shown)
     return Blocked(f"Slack answered {status}. {_ANEW}", reason="address", answer=shown)
@@ -132,13 +132,12 @@ class Sink(Chat):
         self._bot.load(state)
         await self._http.open()
 
-    async def send(self, batch: Batch) -> Sent:
+    async def _tell(self, note: Notification) -> Sent:
         """Send one message.
 
         Raises:
             Retry, Rejected, Blocked: see `sinks._http`, `outcome`, and that of `sinks._slack_bot`.
         """
-        note = note_of(batch)
         if self._config.token is not None:
             return self._sent(note, state=await self._bot.tell(note, self._made, self._secret()))
         answer = await self._post(self._secret(), self._made(note), expected=(400, 403, 404, 410))

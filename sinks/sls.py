@@ -78,7 +78,7 @@ class Config(ConcurrentSinkConfig, kw_only=True):
     or `time | seconds`, or to a constant, such as `=prod`."""
     compression: Literal["deflate", "none"] = "deflate"
     """Compression of requests. Traffic and quotas are counted in compressed bytes."""
-    batch: BatchConfig = msgspec.field(default_factory=lambda: BatchConfig(count=1000))
+    batch: BatchConfig = msgspec.field(default_factory=BatchConfig)
     """Size of one send; the service takes at most 4096 logs."""
     tls: TlsConfig = msgspec.field(default_factory=TlsConfig)
     """Whom to trust, and our own certificate."""

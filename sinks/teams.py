@@ -18,7 +18,7 @@ import msgspec
 from eventer.alerting.notification import Notification
 from eventer.alerting.render.teams import KEPT, LEAST, payload, plain
 from eventer.errors import Blocked, Rejected, Retry, SinkError
-from eventer.sink import Batch, Sent, SinkContext
+from eventer.sink import Sent, SinkContext
 from eventer.values import Rate
 from sinks._answers import Answer
 from sinks._chat import ChatConfig, Robot, check_users
@@ -79,9 +79,8 @@ def outcome(status: int, body: bytes, shown: str = "") -> SinkError | None:
         return None
     message = f"The workflow answered {status}."
     if status < 300:  # a gateway, a page to log in, a workflow that does something else
-        return Retry(
-            f"{message} It would be 202 if a card was to be posted. {_TEMPLATE}", reason="answer", answer=shown
-        )
+        said = f"{message} It would be 202 if a card was to be posted. {_TEMPLATE}"
+        return Retry(said, reason="answer", answer=shown, unknown=True)
     reason, remedy = _BLOCKED.get(_code(body), ("address", f"{_COPY} Look whether it is switched on."))
     return Blocked(f"{message} {remedy}", reason=reason, answer=shown)
 
@@ -102,25 +101,28 @@ class Sink(Robot):
     def __init__(self, config: Config, context: SinkContext) -> None:
         super().__init__(config, context, plain)
         self._most = KEPT
+        """Bytes of a card at most; fewer after one that was too large, until the shorter one has come to its end: where
+        the time is over before that, the next try need not begin with the long one."""
         self._size = 0
         """Bytes of the last request."""
 
-    async def send(self, batch: Batch) -> Sent:
+    async def _tell(self, note: Notification) -> Sent:
         """Send one card; half as long, where the first was too large.
 
         Raises:
             Retry, Rejected, Blocked: see `sinks._http` and `outcome`.
         """
-        try:
-            return await super().send(batch)
-        except Rejected as error:
-            if error.reason != "too_large":
-                raise
-        self._most = max(LEAST, self._size // 2)
-        try:
-            return await super().send(batch)
-        finally:
-            self._most = KEPT
+        while True:
+            try:
+                sent = await super()._tell(note)
+            except Rejected as error:
+                shorter, self._most = self._most == KEPT and error.reason == "too_large", KEPT
+                if not shorter:
+                    raise
+                self._most = max(LEAST, self._size // 2)
+            else:
+                self._most = KEPT
+                return sent
 
     _expected = (400, 401, 403, 404, 410)
 

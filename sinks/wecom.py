@@ -15,11 +15,11 @@ from msgspec import Meta
 from eventer.alerting.notification import Notification
 from eventer.alerting.render.wecom import LIMIT, payload, plain
 from eventer.errors import Blocked, Rejected, Retry, SinkError
-from eventer.sink import Batch, Sent, SinkContext
+from eventer.sink import Sent, SinkContext
 from eventer.values import Rate, Secret
 from sinks._answers import Answer, decoded
 from sinks._auth import reveal
-from sinks._chat import Chat, TalkConfig, check_robot, note_of
+from sinks._chat import Chat, TalkConfig, check_robot
 from sinks._wecom_app import LIMIT as APP_LIMIT
 from sinks._wecom_app import App, AppConfig
 
@@ -74,7 +74,7 @@ def outcome(body: bytes, shown: str = "") -> SinkError | None:
     """
     code = (decoded(body) or {}).get("errcode")
     if isinstance(code, bool) or not isinstance(code, int):
-        return Retry("The robot's answer has no errcode.", reason="answer", answer=shown)
+        return Retry("The robot's answer has no errcode.", reason="answer", answer=shown, unknown=True)
     if code == 0:
         return None
     message = f"The robot answered {code}."
@@ -110,13 +110,12 @@ class Sink(Chat):
             reveal(self._url, "The address")
         await self._http.open()
 
-    async def send(self, batch: Batch) -> Sent:
+    async def _tell(self, note: Notification) -> Sent:
         """Send one message.
 
         Raises:
             Retry, Rejected, Blocked: see `sinks._http`, `outcome`, and `sinks._wecom_app`.
         """
-        note = note_of(batch)
         if self._app is not None:
             return self._sent(note, await self._app.tell(self._made(note)))
         assert self._url is not None
@@ -130,4 +129,4 @@ class Sink(Chat):
         return payload(note, self._view, LIMIT if self._app is None else APP_LIMIT)
 
     async def _get(self, url: str) -> Answer:
-        return await self._http.request("GET", url, b"", {})
+        return await self._http.request("GET", url, b"", {}, within=self._left)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from eventer.alerting.notification import (
-    ITEMS,
+    FOLDED,
     REASONS,
     SAID,
     Item,
     Notification,
+    Quieted,
     Said,
     Why,
     decode,
@@ -42,7 +43,7 @@ def fold(notes: Sequence[Notification]) -> Notification:
     common = groups[0].items() if groups else ()
     firing = sum(note.firing for note in last.values())
     resolved = sum(note.resolved for note in notes)
-    named = sorted(items.values(), key=lambda item: (item.ended is not None, rank(item.severity)))[:ITEMS]
+    named = sorted(items.values(), key=lambda item: (item.ended is not None, rank(item.severity)))[:FOLDED]
     reasons: Counter[str] = Counter()
     for note in last.values():
         reasons.update(note.reasons)
@@ -61,6 +62,7 @@ def fold(notes: Sequence[Notification]) -> Notification:
         untracked=sum(note.events if note.why is Why.SUMMARY else note.untracked for note in notes),
         folded=sum(note.folded or 1 for note in notes),
         said=_said(notes),
+        quieted=_quieted(last.values(), over),
     )
 
 
@@ -74,6 +76,16 @@ def fold_lines(lines: Sequence[bytes]) -> bytes:
         return encode(fold([decode(line) for line in lines]))
     except msgspec.MsgspecError as error:
         raise ValueError(f"A stored notification cannot be read: {error}") from error
+
+
+def _quieted(last: Collection[Notification], over: Mapping[tuple[str, ...], Item]) -> Quieted | None:
+    """Return what was kept quiet: as each group said last, and by what was over before that."""
+    named = {_key(item) for note in last for item in note.items}
+    found = [note.quieted for note in last] + [item.quieted for key, item in over.items() if key not in named]
+    total: Quieted | None = None
+    for each in filter(None, found):
+        total = each if total is None else total + each
+    return total
 
 
 def _said(notes: Sequence[Notification]) -> list[Said]:

@@ -13,6 +13,7 @@ from eventer.alerting.common import in_common
 from eventer.alerting.muting import Muting
 from eventer.alerting.notification import ITEMS, REASONS, Item, Notification, Why, rank, worst
 from eventer.alerting.problems import end_at, event_of
+from eventer.alerting.quieted import quieted
 from eventer.alerting.state import Group, Problem
 from eventer.alerting.terms import Timing, node_of
 from eventer.alerting.thresholds import met, ripe_at
@@ -191,7 +192,9 @@ def _over(group: Group) -> bool:
 def _lasts(group: Group) -> bool:
     """Whether something goes on that people were told of and may be told of again."""
     return group.untracked_last is not None or any(
-        problem.ended is None and problem.speaks for problem in group.problems.values() if problem.told
+        problem.ended is None and problem.speaks and not problem.once
+        for problem in group.problems.values()
+        if problem.told
     )
 
 
@@ -219,6 +222,7 @@ def notification(group: Group, why: Why, number: int, now: float) -> Notificatio
         events=group.untracked + sum(problem.events for problem in spoken),
         untracked=group.untracked,
         shared=in_common(firing),
+        quieted=quieted(spoken),
     )
 
 
@@ -262,4 +266,5 @@ def _item(problem: Problem) -> Item:
         ended=problem.ended,
         ended_by=problem.ended_by,
         returns=problem.returns,
+        quieted=quieted([problem]),
     )

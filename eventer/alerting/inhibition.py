@@ -156,13 +156,14 @@ class Inhibition:
                 continue
             if any(source.both for source in found) and any(source.matches(event) for source in rule.sources):
                 found = [source for source in found if not source.both]
-            until = 0.0
+            until, by = now, ""
             for source in found:
-                until = max(until, self._keeps(source, rule, event, now))
+                if (keeps := self._keeps(source, rule, event, now)) > until:
+                    until, by = keeps, source.key
                 if until == math.inf:  # of a thousand nodes that are down, the first is enough
                     break
             if until > now and (longest is None or until > longest.until):
-                longest = Mute("inhibition", rule.name, until)
+                longest = Mute("inhibition", rule.name, until, by)
         return longest
 
     def _keeps(self, source: Source, rule: Inhibits, event: Event, now: float) -> float:
@@ -183,6 +184,8 @@ class Inhibition:
 
     def _begin(self, event: Event, now: float) -> None:
         key = key_of(event, self._meanings.meaning(event)[1])
+        known = self._meanings.of(event)
+        over = known.opposite if isinstance(known, Reason) else ()
         for rule, id_ in zip(self._rules, self._ids, strict=True):
             if not any(source.matches(event) for source in rule.sources):
                 continue
@@ -193,6 +196,7 @@ class Inhibition:
             if source is None:
                 continue
             source.last, source.ended = max(source.last, last), None
+            source.over = over or source.over
             if event.state and (state := _state_of(event)) not in source.states:
                 source.states.append(state)
 
@@ -203,11 +207,8 @@ class Inhibition:
         if len(self._kept) >= self._most:
             self._memory.unfit += 1
             return None
-        known = self._meanings.of(event)
-        over = known.opposite if isinstance(known, Reason) else ()
-        source = Source(
-            id_, event.object, key, equal, any(target.matches(event) for target in rule.targets), 0.0, [], over
-        )
+        both = any(target.matches(event) for target in rule.targets)
+        source = Source(id_, event.object, key, equal, both, 0.0, [], ())
         self._memory.sources.append(source)
         self._know(source)
         return source

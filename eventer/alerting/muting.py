@@ -19,7 +19,7 @@ __all__ = ["Mute", "Muting", "Stage"]
 Stage = Literal["silence", "inhibition", "window"]
 
 
-class Mute(msgspec.Struct, frozen=True):
+class Mute(msgspec.Struct, frozen=True, omit_defaults=True):
     """What keeps a problem from being told."""
 
     stage: Stage
@@ -27,6 +27,8 @@ class Mute(msgspec.Struct, frozen=True):
     """Which silence, rule or window, as people know it."""
     until: float = math.inf
     """When to ask again at the latest, seconds since 1970; infinity if only an event can change the answer."""
+    source: str = ""
+    """Of an inhibition: the key of the problem that it comes from; see `eventer.alerting.terms.key_of`."""
 
     @property
     def by(self) -> str:

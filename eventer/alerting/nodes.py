@@ -15,7 +15,7 @@ from eventer.config.inhibition import Inhibit
 from eventer.event import Event
 from eventer.match import Rule
 
-__all__ = ["LEAVES", "STARTS", "inhibits", "rebooted"]
+__all__ = ["LEAVES", "STARTS", "inhibits", "once", "rebooted"]
 
 LEAVES: Final = 1800.0
 """Seconds for which a node that is drained or removed may be away. Cluster autoscaler gives pods ten minutes
@@ -79,6 +79,14 @@ def rebooted(event: Event, family: str) -> bool:
         family: of the problem.
     """
     return event.kind == "Node" and event.reason == "Rebooted" and family in _BOOT
+
+
+def once(family: str) -> bool:
+    """Whether people need not be told again that a problem of this family goes on.
+
+    A detector that is silent harms nobody by itself, and may be so for good: its node keeps what it has left behind.
+    """
+    return family == "detector"
 
 
 def _about_nodes() -> list[Inhibits]:

@@ -9,10 +9,16 @@ import msgspec
 
 from eventer.catalog import Severity
 
-__all__ = ["ITEMS", "REASONS", "SAID", "Item", "Notification", "Said", "Why", "decode", "encode", "rank", "worst"]
+__all__ = [
+    "FOLDED", "ITEMS", "REASONS", "SAID",
+    "Item", "Notification", "Quieted", "Said", "Why", "decode", "encode", "rank", "worst",
+]  # fmt: skip
 
 ITEMS: Final = 20
 """Problems that a notification names; of the others it tells the number. No screen of a phone holds more."""
+FOLDED: Final = 200
+"""Problems that a digest names, about 1 KiB each: not for people, but for a far side that takes each by itself
+(Alertmanager). What it leaves out, and goes on, is told with the next word of its group."""
 REASONS: Final = 10
 """Reasons of which a notification tells how many problems there are."""
 SAID: Final = 2_000
@@ -44,6 +50,27 @@ class Why(StrEnum):
     """It will speak, but not yet."""
     NOTHING = "nothing"
     """All that there is to say was said."""
+
+
+class Quieted(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
+    """What is not told because it follows from what is, since that began."""
+
+    problems: int
+    objects: int
+    """That these problems are about."""
+    pods: int = 0
+    """How many of the objects are pods."""
+    more: bool = False
+    """Whether there were more than could be remembered."""
+
+    def __add__(self, other: Quieted) -> Quieted:
+        """Return both together; they must have no problem in common."""
+        return Quieted(
+            problems=self.problems + other.problems,
+            objects=self.objects + other.objects,
+            pods=self.pods + other.pods,
+            more=self.more or other.more,
+        )
 
 
 class Item(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
@@ -82,6 +109,8 @@ class Item(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
     """Reason of the event that told its end, or `Deleted`; empty where nothing more was heard."""
     returns: int = 0
     """How often it seemed to be over and was not."""
+    quieted: Quieted | None = None
+    """What it kept quiet; None if that is nothing."""
 
 
 class Said(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
@@ -106,7 +135,7 @@ class Notification(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True
     severity: Severity
     """The worst of what goes on; `info` where all is over."""
     items: list[Item] = []
-    """The worst first."""
+    """The worst first: `ITEMS` at most, of a digest `FOLDED`."""
     firing: int = 0
     """Problems that go on."""
     resolved: int = 0
@@ -129,6 +158,8 @@ class Notification(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True
     `node`, `zone` and `pool`. Empty for a single problem."""
     groups: int = 0
     """Groups that are told together because of a quota; 0 where it is one."""
+    quieted: Quieted | None = None
+    """What all of its problems kept quiet, named or not; None if that is nothing."""
 
     @property
     def goes_on(self) -> bool:

@@ -18,7 +18,7 @@ from eventer.alerting import thresholds
 from eventer.alerting.nodes import rebooted
 from eventer.alerting.state import Past, Problem
 from eventer.alerting.terms import Timing, container_of, gone, node_of
-from eventer.catalog import Condition, Reason, Severity
+from eventer.catalog import Severity
 from eventer.event import Event, problem_key
 from eventer.text import shorten
 
@@ -40,7 +40,7 @@ RELAPSES: Final = 3
 """So often `calm` is doubled: a problem that flaps must be calm for 80 minutes at most."""
 
 
-def begin(event: Event, severity: Severity, family: str, known: Reason | Condition | None, now: float) -> Problem:
+def begin(event: Event, severity: Severity, family: str, now: float) -> Problem:
     """Return a new problem, in which its first event is not counted yet."""
     first = event.since or event.first or event.time
     owner = event.about.owner
@@ -63,14 +63,25 @@ def begin(event: Event, severity: Severity, family: str, known: Reason | Conditi
         reported=event.reason,
         severity=severity,
         family=family,
-        over=known.opposite if isinstance(known, Reason) else (),
         since=min(first.timestamp(), now),
         last=now,
     )
 
 
-def go_on(problem: Problem, event: Event, now: float) -> None:
-    """Count an event that says that it goes on."""
+def go_on(problem: Problem, event: Event, now: float, over: tuple[str, ...]) -> None:
+    """Count an event that says that it goes on.
+
+    Args:
+        problem: the problem.
+        event: the event.
+        now: seconds since 1970.
+        over: reasons of Events that say that what it tells of is over. Its last word counts, as far as there is one:
+            what is attached by now may still not be mounted.
+    """
+    if over and over != problem.over:
+        problem.over = over
+        if problem.needs is not None:
+            problem.needs.blind = False
     # Without a delta nobody knows how often it happened; at least once.
     occurrences = 1 if event.delta is None else event.delta
     problem.count += occurrences

@@ -15,15 +15,13 @@ import msgspec
 import structlog
 
 from eventer import failpoint
-from eventer.alerting.alerts import Alerts, Plan
+from eventer.alerting.alerts import Alerts
 from eventer.alerting.existence import Existence
-from eventer.alerting.muting import Muting
-from eventer.alerting.nodes import inhibits
 from eventer.alerting.notification import Notification, encode
+from eventer.alerting.plan import plan_of
 from eventer.alerting.silences import Silences
-from eventer.alerting.terms import Meanings, Timing
+from eventer.alerting.terms import Meanings
 from eventer.alerting.wanted import Wanted
-from eventer.alerting.windows import Windows
 from eventer.clock import Backoff, Clock
 from eventer.config.inhibition import Inhibit
 from eventer.errors import DiskRefused
@@ -31,9 +29,10 @@ from eventer.event import Event, own_record
 from eventer.group import GroupConfig
 from eventer.journal import AlertingRecord, Journal, Slice
 from eventer.journal.earlier import Earlier
+from eventer.observe.metrics import UNREMEMBERED
 from eventer.sink import Batch, Enrich, SinkConfig
 
-__all__ = ["AlertReader", "plan_of"]
+__all__ = ["AlertReader"]
 
 COUNT: Final = 2_000
 SIZE: Final = 1 << 20
@@ -46,23 +45,6 @@ LOOK: Final = 60.0
 """Most seconds of waiting at once: the wall clock, by which groups speak, may be set meanwhile."""
 JUMP: Final = 30.0
 """Seconds by which the wall clock must go wrong against the other one to count as set."""
-
-
-def plan_of(group: GroupConfig, inhibit: Inhibit, silences: Silences, *, every_end: bool = False) -> Plan:
-    """Return how a configuration wants problems to become messages; see `Plan`."""
-    mutes: list[Muting] = [silences.mute]
-    if group.quiet:
-        mutes.append(Windows(group.quiet).mute)
-    return Plan(
-        by=group.by,
-        timing=Timing(wait=group.wait, interval=group.interval, repeat=group.repeat, quiet=group.resolve_after),
-        thresholds=group.thresholds,
-        mutes=mutes,
-        inhibits=inhibits(inhibit),
-        quota=group.quota,
-        every_end=every_end,
-        heartbeat=group.heartbeat,
-    )
 
 
 class AlertReader:
@@ -113,6 +95,7 @@ class AlertReader:
         self._clock = clock
         self._stop = asyncio.Event()
         self._log = structlog.get_logger().bind(sink=name)
+        self._unremembered = UNREMEMBERED.labels(sink=name)
         # Made by `run`, from what is stored.
         self._alerts: Alerts
         self._record: AlertingRecord
@@ -121,7 +104,7 @@ class AlertReader:
         self._told: list[Notification] = []
         self._cursor = self._careful = 0
         self._settled_at = 0.0
-        self._size = 0
+        self._size = self._unfit = 0
         self._wall = self._monotonic = 0.0
 
     def stop(self) -> None:
@@ -212,6 +195,7 @@ class AlertReader:
     def _remember(self, stored: bytes | None) -> None:
         self._stored, self._told, self._known = stored, [], 0
         self._alerts = Alerts(self._wanted, self._meanings, self._plan, stored)
+        self._unfit = self._alerts.books.sources.unfit
         self._wall, self._monotonic = self._clock.now().timestamp(), self._clock.monotonic()
         if (ahead := self._alerts.books.at - self._wall) > 0:  # set back while it was down
             self._alerts.shift(-ahead)
@@ -306,6 +290,8 @@ class AlertReader:
                 break
         failpoint.hit("alerting.settled")
         self._stored, self._told, self._known = state, [], 0
+        self._unremembered.inc(books.sources.unfit - self._unfit)
+        self._unfit = books.sources.unfit
         self._settled_at = self._clock.monotonic()
         self._size = len(state)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from eventer.alerting.notification import Item, Notification, Why
+from eventer.alerting.notification import Item, Notification, Quieted, Why
 
 __all__ = ["SAMPLES", "sample"]
 
@@ -66,6 +66,7 @@ def _node(cluster: str, at: float) -> Notification:
         message="Kubelet stopped posting node status.",
         count=1,
         since=at - 20,
+        quieted=Quieted(problems=112, objects=110, pods=110),
     )
     return _first(gone, at)
 
@@ -80,6 +81,7 @@ def _first(item: Item, at: float) -> Notification:
         items=[item],
         firing=1,
         events=item.count,
+        quieted=item.quieted,
     )
 
 

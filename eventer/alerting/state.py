@@ -15,8 +15,10 @@ from eventer.alerting.thresholds import Needs
 from eventer.catalog import Severity
 from eventer.event import Origin
 
-__all__ = ["Group", "Old", "Past", "Problem", "State", "shift"]
+__all__ = ["MUTES", "Group", "Old", "Past", "Problem", "State", "shift"]
 
+MUTES: Final = 500
+"""Names of what kept problems from being told under which events are counted; others count under their stage."""
 _REST: Final = "…"
 """Stands for all reasons of old events beyond the first `REASONS`."""
 
@@ -50,7 +52,7 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     about: About = NOTHING
     """What was looked up last about the object."""
     over: tuple[str, ...] = ()
-    """Reasons of Events that say that it is over."""
+    """Reasons of Events that say that it is over: of what it is now, where its reasons have several."""
     conditions: list[str] = []
     """Conditions of the object that are bad because of it: it lasts as long as one of them is."""
     count: int = 0
@@ -74,6 +76,13 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What it lacks to be told; None if nothing, and from then on."""
     mute: Mute | None = None
     """What keeps it from being told now."""
+    once: bool = False
+    """Whether people are told of it once, and not again because it goes on."""
+    quieted: dict[str, dict[str, int]] = {}
+    """What it kept quiet since it began, by the kind of the objects: keys of problems, and how many characters of each
+    are the object."""
+    quieted_more: bool = False
+    """Whether it kept more quiet than there was room to remember."""
 
     @property
     def blind(self) -> bool:
@@ -160,6 +169,8 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
     """When it last said that it lives."""
     sources: Sources = msgspec.field(default_factory=Sources)
     """What keeps quiet about other problems."""
+    judged: str = ""
+    """By which thresholds what is held was judged; see `Thresholds.identity`."""
     at: float = 0.0
     """The time of the last step, seconds since 1970."""
 
@@ -172,6 +183,13 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
     def waiting(self) -> int:
         """Events that the next notifications will stand for."""
         return self.taken - self.represented - self.unmatched - self.suppressed
+
+    def count_muted(self, events: int, by: str) -> None:
+        """Count events of which nobody is told, under what keeps them from it."""
+        if events:
+            if by not in self.muted and len(self.muted) >= MUTES:
+                by = by.split(" ", 1)[0]
+            self.muted[by] = self.muted.get(by, 0) + events
 
     def count_old(self, reason: str, now: float) -> None:
         """Count an event that was old when it was seen first."""

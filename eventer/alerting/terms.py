@@ -43,6 +43,11 @@ class Meanings(Matched, Protocol):
         """Return what is known about an event."""
         ...
 
+    @property
+    def version(self) -> str:
+        """Another one where anything else is known."""
+        ...
+
     def meaning(self, event: Event) -> tuple[Severity, str]:
         """Return severity and family of an event."""
         ...

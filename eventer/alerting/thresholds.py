@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import msgspec
 
+from eventer.alerting.terms import Meanings
 from eventer.catalog import Condition, Reason
 from eventer.event import Event
 from eventer.group import Threshold
@@ -69,6 +71,26 @@ class Thresholds:
             seen=now,
             blind=not event.condition and not (isinstance(known, Reason) and known.opposite),
         )
+
+    def again(self, held: Needs, event: Event, known: Reason | Condition | None) -> Needs | None:
+        """Return what a problem needs that was held by other thresholds; None if it is told now.
+
+        Args:
+            held: what it lacked by those.
+            event: it, as an Event.
+            known: what the catalog says of it.
+        """
+        needs = self.needs(event, known, held.seen)
+        if needs is None:
+            return None
+        # Where nobody counted, it is known to have come once.
+        recent = (held.recent or [held.seen])[-needs.count :] if needs.count > 1 else []
+        return msgspec.structs.replace(needs, since=held.since, seen=held.seen, recent=recent)
+
+    def identity(self, meanings: Meanings) -> str:
+        """Name all that decides what a problem needs: for what is stored, to tell when another configuration came."""
+        text = [f"{each.match} {each.when} {each.lasts}" for each in self._thresholds]
+        return blake2b(f"{text} {meanings.version}".encode(), digest_size=6).hexdigest()
 
 
 def patience(known: Reason | Condition | None) -> float:

@@ -98,6 +98,8 @@ class Alarms:
     def _sinks(self) -> Iterator[_Trouble]:
         for name, runner in self._view.runners.items():
             status = runner.status
+            if status.health in {Health.OPENING, Health.STOPPED}:
+                continue  # it may begin anew after a reload: whether it works then is not known yet
             after = {Health.BLOCKED: BLOCKED, Health.RETRYING: FAILING}.get(status.health, math.inf)
             message = f"takes nothing, and {runner.pending} wait for it: {status.error}"
             yield _Trouble(kind="Sink", name=name, after=after, message=message)

@@ -7,12 +7,13 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from eventer.app.tasks import end
+from eventer.app.tasks import end, lasting
 from eventer.clock import Backoff, Clock
 from eventer.config.sources import LabelSelector, Source, Start
 from eventer.config.types import FilterRule
@@ -95,11 +96,11 @@ class Reading:
         settings = self._source.kubernetes
         async with asyncio.TaskGroup() as group:
             if settings.reads_nodes:
-                group.create_task(self._read_nodes(settings.start))
+                group.create_task(lasting(partial(self._read_nodes, settings.start)), name=f"nodes of {self._name}")
             if settings.namespace_selector is not None:
                 await self._follow_labels(settings.namespace_selector, group)
             for namespace in settings.namespaces or (None,):
-                group.create_task(self._read(namespace, settings.start))
+                self._begin(namespace, settings.start, group)
 
     async def _follow_labels(self, selector: LabelSelector, group: asyncio.TaskGroup) -> None:
         """Read the namespaces that have the labels, whichever these are."""
@@ -137,11 +138,15 @@ class Reading:
         for namespace in gone:
             del self._scopes[namespace]
         for namespace in new:
-            self._scopes[namespace] = group.create_task(self._read(namespace, start))
+            self._scopes[namespace] = self._begin(namespace, start, group)
         self.expected = len(self._scopes) + self._source.kubernetes.reads_nodes
         self._counted()
         if gone or new:
             log.info("namespaces chosen", cluster=self._name, new=new, gone=gone, all=len(names))
+
+    def _begin(self, namespace: str | None, start: Start, group: asyncio.TaskGroup) -> asyncio.Task[None]:
+        name = f"events of {self._name}/{namespace or '*'}"
+        return group.create_task(lasting(partial(self._read, namespace, start)), name=name)
 
     async def _read(self, namespace: str | None, start: Start) -> None:
         """Stream the Events of one scope until cancelled."""
@@ -182,7 +187,7 @@ class Reading:
         )
         with self._shown(intake, stream):
             async with asyncio.TaskGroup() as group:
-                appending = group.create_task(intake.run(), name=f"intake {key}")
+                appending = group.create_task(lasting(intake.run), name=f"intake {key}")
                 try:
                     await stream.run()
                 finally:

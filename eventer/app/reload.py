@@ -119,10 +119,12 @@ class Reload:
     async def _read(self) -> None:
         if self._file is None:
             return
-        report = self.report
         seen = self._file.look()
-        examined = await asyncio.to_thread(self._file.read)
-        self._seen = seen
+        await self._take(await asyncio.to_thread(self._file.read))
+        self._seen = seen  # not before: what is cancelled in the midst is begun anew by whoever runs this next
+
+    async def _take(self, examined: Examined) -> None:
+        report = self.report
         if examined.config is None:
             self._refuse(examined.faults)
             return

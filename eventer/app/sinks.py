@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -25,12 +26,15 @@ from eventer.delivery.telling import Telling
 from eventer.enrich.enricher import Enrichment
 from eventer.errors import ConfigError, Fault
 from eventer.journal import Journal
-from eventer.sink import SinkConfig, SinkContext, load
+from eventer.sink import Sink, SinkConfig, SinkContext, load
 
 __all__ = ["Sinks"]
 
 BEYOND: Final = 5.0
 """Seconds beyond its time-out for a sink that is to be replaced; what it had in flight is repeated then."""
+
+CUT: Final = 2.0
+"""Seconds that are left, when sends that take too long are cut, to settle what the others had confirmed."""
 
 log = structlog.get_logger()
 
@@ -73,6 +77,8 @@ class Sinks:
         self._silences = silences
         self._running: dict[str, _Running] = {}
         self._leaving = Leaving(journal, clock)
+        self._begun: tuple[Config, Sequence[str]] | None = None
+        """What `follow` is at, and which sinks go with it."""
         self._allowances = Allowances(clock, journal.sent.known, journal.sent.keep)
 
     async def follow(self, config: Config) -> None:
@@ -84,13 +90,18 @@ class Sinks:
             ConfigError: events wait for a sink that is not in it any more. Nothing has changed.
             JournalError: the journal cannot store it; some of it may be done.
         """
-        gone = await self._leaving.given_up(config, self._running)
+        begun = self._begun
+        if begun is None or begun[0] != config:
+            begun = (config, await self._leaving.given_up(config, self._running))
+        made = {name: self._make(name, config) for name in config.sinks if self._new(name, config)}
+        # Nothing has changed before here. What comes from now on is not owed any more to those that go.
+        self._begun, gone = begun, begun[1]
         wants = {name: frozenset(sink.enrich) for name, sink in config.sinks.items()}
         self._enrichment.use(config.lookups, config.redact, wants)
-        made = {name: self._make(name, sink, config) for name, sink in config.sinks.items() if self._new(name, config)}
-        await asyncio.gather(*(self._end(name) for name in [*self._running] if name in made or name in gone))
+        await self._end([name for name in self._running if name in made or name in gone])
         await self._leaving.forget(config)
-        for name, (runner, reader) in made.items():
+        for name, sink in made.items():
+            runner, reader = self._runner(name, sink, config)
             if reader is not None:
                 await reader.begin()
             await runner.begin()
@@ -101,38 +112,43 @@ class Sinks:
             self._running[name] = _Running(*kept, runner, reader, tasks)
             self._view.runners[name] = runner
         self._view.runners = {name: self._view.runners[name] for name in config.sinks}  # in the file's order
+        self._begun = None
 
     async def stop(self, seconds: float) -> None:
         """Let all runners finish what is in flight, and cancel those that take longer."""
         running = list(self._running.values())
-        tasks = [task for each in running for task in each.tasks]
         for each in running:
             _stop(each)
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
-        await end(*tasks)
+        if running:
+            await _ended(running, seconds - CUT)
 
     def _new(self, name: str, config: Config) -> bool:
         """Whether a sink needs another runner than the one that it has."""
         running = self._running.get(name)
         return (
             running is None
+            or running.tasks[0].done()
             or running.config != config.sinks[name]
             or running.max_age != config.state.max_age
             or (running.reader is not None and (running.catalog, running.inhibit) != (config.catalog, config.inhibit))
         )
 
-    def _make(self, name: str, sink: SinkConfig, config: Config) -> tuple[Runner, AlertReader | None]:
+    def _make(self, name: str, config: Config) -> Sink:
+        sink = config.sinks[name]
         try:
             context = SinkContext(
                 name=name, clock=self._clock, catalog=Catalog(config.catalog), allowances=self._allowances
             )
-            made = load(sink.kind).Sink(sink, context)
+            made: Sink = load(sink.kind).Sink(sink, context)
         except Exception as error:
             # A sink by a third party can fail in any way, and must not end a daemon that runs well without it.
             message = f"the sink cannot be made: {type(error).__name__}, which is a bug in the kind {sink.kind}"
             fault = Fault(path=f"sinks.{name}", message=message, remedy="take it out, and report it to its makers")
             raise ConfigError([fault]) from error
+        return made
+
+    def _runner(self, name: str, made: Sink, config: Config) -> tuple[Runner, AlertReader | None]:
+        sink = config.sinks[name]
         enrich = self._enrichment.of(name)
         max_age = config.state.max_age
         parts = (self._journal, self._clock)
@@ -151,21 +167,39 @@ class Sinks:
             enrich=enrich,
             exists=self._enrichment.existence(name),
         )
-        telling = Telling(name, self._journal.alerting.log(name), fold_lines, self._clock)
+        log = self._journal.alerting.log(name)
+        telling = Telling(name, log, fold_lines, self._clock, again=sink.repeats_unknown)
         return Runner(name, made, sink, *parts, max_age=max_age, telling=telling), reader
 
-    async def _end(self, name: str) -> None:
-        """End a runner in order: its cursor is on the disk, and nothing of it is on its way there."""
-        running = self._running[name]
-        _stop(running)
-        await asyncio.wait(running.tasks, timeout=running.config.timeout + BEYOND)
-        await end(*running.tasks)
-        await self._journal.drained()
-        del self._running[name]
-        self._view.runners.pop(name, None)
+    async def _end(self, names: Sequence[str]) -> None:
+        """End runners in order: their cursors are on the disk, and nothing of them is on its way there.
+
+        Raises:
+            JournalError: that cannot be told yet. None of them runs any more, and all are to be ended again.
+        """
+        ending = [self._running[name] for name in names]
+        for running in ending:
+            _stop(running)
+        await asyncio.gather(*(_ended([each], each.config.timeout + BEYOND) for each in ending))
+        if ending:
+            await self._journal.drained()
+        for name in names:
+            del self._running[name]
+            self._view.runners.pop(name, None)
 
 
 def _stop(running: _Running) -> None:
     running.runner.stop()
     if running.reader is not None:
         running.reader.stop()
+
+
+async def _ended(running: Sequence[_Running], seconds: float) -> None:
+    """Return when they have come to their end: by themselves, in this time, or because their sends are cut."""
+    tasks = [task for each in running for task in each.tasks]
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    if late:
+        for each in running:
+            each.runner.sender.cut()
+        await asyncio.wait(late, timeout=CUT)
+    await end(*tasks)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
 
 from eventer.catalog.changes import CatalogChanges, ConditionChange, ReasonChange
 from eventer.catalog.conditions import OTHER, condition
-from eventer.catalog.reasons import choose
+from eventer.catalog.reasons import choose, open_to
 from eventer.catalog.shipped import conditions, families, reasons
 from eventer.catalog.types import Condition, Family, Reason, Severity, Text
 from eventer.event import Event, Origin
@@ -40,6 +41,11 @@ class Catalog:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Catalog) and self.changes == other.changes
+
+    @property
+    def version(self) -> str:
+        """Another one with other changes; for what is stored."""
+        return blake2b(repr(self.changes).encode(), digest_size=6).hexdigest()
 
     def reason(
         self,
@@ -92,6 +98,17 @@ class Catalog:
             return found.unknown.severity, found.family
         bad = event.state == "firing" or (not event.state and event.type != "Normal")
         return found.severity if bad else "info", found.family
+
+    def open_to(self, event: Event) -> list[str]:
+        """Return the fields that are empty in an event and would tell which use of its reason is meant, for people.
+
+        Of several uses the first that fits is taken, which may not be the one that was thought of.
+        """
+        known = self.of(event)
+        if not isinstance(known, Reason):
+            return []
+        entries = next(found for name in (event.cause, event.reason) if known in (found := self._entries(name)))
+        return open_to(entries, event.component, event.kind, event.type, event.message)
 
     def said(self, event: Event) -> tuple[bool, ...]:
         """Return which of the pieces that distinguish uses of its reason are in the message; empty for most reasons."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from eventer.catalog.shipped import reasons
 from eventer.catalog.types import Reason
 
-__all__ = ["choose", "reason"]
+__all__ = ["choose", "open_to", "reason"]
 
 
 def reason(reason: str, component: str = "", kind: str = "", *, type: str = "", message: str = "") -> Reason | None:  # noqa: A002
@@ -37,3 +37,17 @@ def choose(entries: Sequence[Reason], component: str, kind: str, type: str, mess
         ):
             return entry
     return None
+
+
+def open_to(entries: Sequence[Reason], component: str, kind: str, type: str, message: str) -> list[str]:  # noqa: A002
+    """Return which of the four are empty and would tell which use is meant; none where that is clear."""
+    fit = [entry for entry in entries if choose([entry], component, kind, type, message) is not None]
+    if len({(entry.severity, entry.family) for entry in fit}) < 2:
+        return []
+    tells = {
+        "kind": not kind and any(entry.kinds for entry in fit),
+        "component": not component and any(entry.components for entry in fit),
+        "type": not type and any(entry.type for entry in fit),
+        "message": not message and any(entry.says for entry in fit),
+    }
+    return [name for name, would in tells.items() if would]

@@ -90,6 +90,8 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Who sets it."""
     guessed: bool = False
     """Whether nobody described it, so that only its name was there to go by."""
+    renewed: bool = True
+    """Whether who sets it does so again and again, though nothing changes. If not, an old heartbeat says nothing."""
     unknown: Unknown | None = None
     command: str = ""
     runbook: str = ""

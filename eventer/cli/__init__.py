@@ -12,9 +12,9 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from eventer.errors import ConfigError, EventerError
 from eventer.version import version
@@ -28,7 +28,10 @@ __all__ = [
     "main",
     "parser_with",
     "report",
+    "typed",
 ]
+
+_T = TypeVar("_T")
 
 EX_CONFIG: Final = 78
 """The configuration cannot be used. The number is that of sysexits.h, so that a supervisor can tell
@@ -107,6 +110,18 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"configuration file (default: the variable EVENTER_CONFIG, or {DEFAULT_PATH})",
     )
+
+
+def typed(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Make of what reads a text the `type` of an option: of a ValueError argparse would not show the message."""
+
+    def read(text: str) -> _T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
 
 
 def report(group: BaseExceptionGroup[EventerError]) -> int:

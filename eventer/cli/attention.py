@@ -147,6 +147,6 @@ def _sink(status: Status, sink: SinkReport) -> Iterator[Matter]:
     if sink.dead:
         yield Matter(
             WARN,
-            f"Sink {sink.name} has {plural(sink.dead, 'dead letter')}: events that it can never take as they are.",
+            f"Sink {sink.name} has {plural(sink.dead, 'dead letter')}: what it can never take, or may not have got.",
             f"eventer dead-letters list --sink {sink.letters} shows them with the reason; then retry or drop them.",
         )

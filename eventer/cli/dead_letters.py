@@ -1,7 +1,4 @@
-"""`eventer dead-letters`: look at what sinks can never take, and decide on it.
-
-The daemon is asked, if one runs, for it alone changes its journal; otherwise the journal itself is opened.
-"""
+"""`eventer dead-letters`: look at what sinks can never take, and decide on it."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from eventer.cli import add_command
+from eventer.cli.actions import WrongUseError, add_actions, in_journal, performed
 from eventer.cli.colour import BOLD, painter, wants_colour
 from eventer.cli.daemon import Daemon, NoDaemonError, add_state_options, directory_of
 from eventer.cli.figures import clip, count, plural, table
@@ -26,6 +23,9 @@ from eventer.errors import EventerError
 from eventer.event import Event, decode_lines
 from eventer.match import Verdicts
 from eventer.text import escape
+
+if TYPE_CHECKING:
+    from eventer.journal import Journal
 
 __all__ = ["add_parser", "main"]
 
@@ -55,18 +55,10 @@ _ACTIONS: Final = {
 }
 
 
-class _WrongUseError(Exception):
-    """The command line makes no sense; the message says what does."""
-
-
 def add_parser(subparsers: Any) -> None:
     """Declare the command's options."""
     codes = {0: "done", 1: "no letter is meant, or it could not be done", 2: "", 78: ""}
-    actions = add_command(subparsers, "dead-letters", _TEXT, _EXAMPLES, codes).add_subparsers(
-        title="actions", dest="action", metavar="ACTION", required=True
-    )
-    for name, summary in _ACTIONS.items():
-        parser = actions.add_parser(name, help=summary, description=f"dead-letters {name}: {summary}.")
+    for name, parser in add_actions(subparsers, "dead-letters", _TEXT, _EXAMPLES, codes, _ACTIONS).items():
         parser.add_argument("letters", nargs="*", metavar="SINK/NUMBER", help="letters by name")
         parser.add_argument("--sink", metavar="NAME", help="those of one sink, or of intake:CLUSTER/SCOPE")
         parser.add_argument("--reason", metavar="WORD", help="those that are dead for this reason")
@@ -87,17 +79,12 @@ def main(args: argparse.Namespace) -> int:
     Returns:
         0; 1 if no letter is meant or it could not be done; 2 for wrong usage.
     """
-    try:
+
+    def action() -> int:
         wanted = _selection(args)
         return _DO[args.action](_Office(directory_of(args), args.sink), wanted, args)
-    except _WrongUseError as error:
-        print(f"eventer dead-letters {args.action}: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        raise
-    except (EventerError, OSError) as error:
-        print(f"eventer dead-letters {args.action}: {error}", file=sys.stderr)
-        return 1
+
+    return performed(args, action)
 
 
 # -- which letters -------------------------------------------------------------------------------
@@ -109,21 +96,21 @@ def _selection(args: argparse.Namespace) -> _Selection:
     """Return what tells whether a letter is meant.
 
     Raises:
-        _WrongUseError: nothing says which.
+        WrongUseError: nothing says which.
     """
     names: set[tuple[str, int]] = set()
     for text in args.letters:
         sink, slash, number = text.rpartition("/")
         if not slash or not sink or not (number.isascii() and number.isdigit()):
-            raise _WrongUseError(f"'{escape(text[:80])}' names no letter; write SINK/NUMBER, as list shows it")
+            raise WrongUseError(f"'{escape(text[:80])}' names no letter; write SINK/NUMBER, as list shows it")
         names.add((sink, int(number)))
     try:
         verdicts = Verdicts(rules_of(args)) if args.match else None
     except ValueError as error:
-        raise _WrongUseError(str(error)) from None
+        raise WrongUseError(str(error)) from None
     narrowed = bool(names or args.sink or args.reason or verdicts)
     if not narrowed and not args.all and args.action not in {"list", "export"}:
-        raise _WrongUseError("name letters (SINK/NUMBER), or choose them with --sink, --reason, --match, or --all")
+        raise WrongUseError("name letters (SINK/NUMBER), or choose them with --sink, --reason, --match, or --all")
 
     def wanted(letter: DeadLetter) -> bool:
         if (names and (letter.sink, letter.number) not in names) or args.reason not in {None, letter.reason}:
@@ -175,20 +162,12 @@ class _Office:
 
 
 def _decide_here(directory: Path, decision: Decision, named: Mapping[str, list[int]]) -> dict[str, Decided]:
-    import asyncio
-
-    from eventer.clock import SystemClock
     from eventer.delivery.desk import decide
-    from eventer.journal import Journal
 
-    async def run() -> dict[str, Decided]:
-        with Journal.open(directory, max_size=sys.maxsize, clock=SystemClock()) as journal:
-            try:
-                return {name: await decide(journal, name, decision, numbers) for name, numbers in named.items()}
-            finally:
-                await journal.close()
+    async def work(journal: Journal, _: object) -> dict[str, Decided]:
+        return {name: await decide(journal, name, decision, numbers) for name, numbers in named.items()}
 
-    return asyncio.run(run())
+    return in_journal(directory, work)
 
 
 # -- actions -------------------------------------------------------------------------------------
@@ -294,6 +273,8 @@ def _advice(letter: DeadLetter) -> str:
         return f"nothing of it can be read any more: {drop}"
     if letter.reason == "crash":
         return f"Eventer ended twice while it sent this one; please report it. With a version that can: {retry}"
+    if letter.of_notifier and letter.reason == "unknown":
+        return f"look whether people have it. If not: {retry}. If they have: {drop}"
     return (
         "the far side, or the sink itself, refuses this event as it is; the answer says why. Mend that (the far side's "
         f"mapping or limits, or the options of the sink), and then: {retry}. To give it up: {drop}"
@@ -325,7 +306,7 @@ def _drop(office: _Office, wanted: _Selection, args: argparse.Namespace) -> int:
     if not args.yes:
         question = f"Give up {plural(total, 'dead letter')} of {', '.join(map(escape, named))} for good?"
         if not sys.stdin.isatty():
-            raise _WrongUseError(f"{question} Confirm it with --yes")
+            raise WrongUseError(f"{question} Confirm it with --yes")
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             print("Nothing was done.", file=sys.stderr)
@@ -345,7 +326,7 @@ def _export(office: _Office, wanted: _Selection, args: argparse.Namespace) -> in
     try:
         file = args.out.open("xb")
     except FileExistsError:
-        raise _WrongUseError(f"{escape(str(args.out))} exists; name a new file") from None
+        raise WrongUseError(f"{escape(str(args.out))} exists; name a new file") from None
     with file:
         for found, line in enumerate(lines, 1):  # noqa: B007 - counted
             file.write(line + b"\n")

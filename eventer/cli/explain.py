@@ -115,7 +115,7 @@ def main(args: argparse.Namespace) -> int:
             as_json(event, way, examined.line, catalog)
             | {"meaning": meant.as_json(event, catalog, language(os.environ))}
             | ({"told": msgspec.to_builtins(said)} if said else {})
-            | ({} if where is None else {"sinks_now": where.sinks})
+            | ({} if where is None else {"sinks_now": where.sinks, "quieted_now": where.quieted})
             for (event, way, where), said in zip(routes, told_of, strict=True)
         ]
         answer = {"file": str(args.config), "events": events}

@@ -12,6 +12,7 @@ import msgspec
 
 from eventer.catalog import OTHER, Catalog, Language, advice
 from eventer.cli.colour import GREEN, RED, YELLOW, Paint
+from eventer.config.words import one_of
 from eventer.event import Event
 from eventer.text import escape
 
@@ -25,6 +26,7 @@ _LABELS: Final[Mapping[Language, Mapping[str, str]]] = {
         "remedy": "first:   ",
         "command": "command: ",
         "runbook": "more:    ",
+        "doubt": "This reason has several uses, of which this is the first; {fields} would tell.",
     },
     "zh": {
         "over": "（已恢复）",
@@ -32,6 +34,7 @@ _LABELS: Final[Mapping[Language, Mapping[str, str]]] = {
         "remedy": "处理建议：",
         "command": "排查命令：",
         "runbook": "参考文档：",
+        "doubt": "该原因有多种含义，此处为第一种；补充 {fields} 可以区分。",
     },
 }
 
@@ -50,13 +53,21 @@ def lines(event: Event, catalog: Catalog, language: Language, paint: Paint) -> l
         "command": said.command,
         "runbook": said.runbook,
     }
+    missing = catalog.open_to(event)
+    fields = one_of(missing) if language == "en" else "、".join(missing)
+    doubt = labels["doubt"].format(fields=fields) if missing else ""
     return [
         f"  {paint(_COLOURS[severity], severity)}, {escape(family)}{title}{over}",
         *([f"  {escape(said.means)}"] if said.means else []),
         *(f"  {labels[name]}{escape(text)}" for name, text in written.items() if text),
+        *([f"  {doubt}"] if doubt else []),
     ]
 
 
 def as_json(event: Event, catalog: Catalog, language: Language) -> dict[str, Any]:
-    """Return the same for programs, without severity and family; what is not known is empty."""
-    return {"language": language, **msgspec.structs.asdict(advice(catalog.of(event), event, language))}
+    """Return the same for programs, without severity and family; what is not known is empty.
+
+    `open_to` are the fields that would tell which of several uses of the reason is meant.
+    """
+    known = msgspec.structs.asdict(advice(catalog.of(event), event, language))
+    return {"language": language, **known, "open_to": catalog.open_to(event)}

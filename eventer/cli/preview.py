@@ -16,7 +16,7 @@ import msgspec
 
 from eventer.alerting.alerts import Alerts
 from eventer.alerting.notification import ITEMS, Notification
-from eventer.alerting.reader import plan_of
+from eventer.alerting.plan import plan_of
 from eventer.alerting.render import dingtalk, feishu, slack, teams, wecom
 from eventer.alerting.render.mail import mail
 from eventer.alerting.render.message import Message, View, compose
@@ -26,7 +26,7 @@ from eventer.alerting.silences import Silences
 from eventer.alerting.terms import Timing
 from eventer.alerting.wanted import Wanted
 from eventer.catalog import Catalog
-from eventer.cli import EX_CONFIG, add_command
+from eventer.cli import EX_CONFIG, add_command, typed
 from eventer.cli.colour import BOLD, DIM, painter, wants_colour
 from eventer.cli.feed import from_files
 from eventer.cli.figures import plural
@@ -83,7 +83,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration file, for --sink")
     parser.add_argument("--cluster", help="name of the cluster, where the events do not say it")
     parser.add_argument("--language", choices=("en", "zh"), help="language of the messages (default: en)")
-    parser.add_argument("--zone", type=_zone, help="time zone of the messages (default: UTC)")
+    parser.add_argument(
+        "--zone", type=typed(lambda text: ZoneInfo(Zone.parse(text))), help="time zone of the messages (default: UTC)"
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page for a browser")
 
 
@@ -216,13 +218,6 @@ def _page(notes: Sequence[Notification], bodies: Mapping[str, Callable[[Notifica
     return page(
         (f"{name} · {number}", write(note)) for number, note in enumerate(notes, 1) for name, write in bodies.items()
     )
-
-
-def _zone(text: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(Zone.parse(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _fail(text: str, code: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from eventer.cli import EX_CONFIG, add_command
+from eventer.cli import EX_CONFIG, add_command, typed
 from eventer.cli.daemon import Daemon, DaemonError, NoDaemonError, add_state_options, directory_of
 from eventer.cli.feed import Feed, Pace, Progress, from_daemon, from_files
 from eventer.cli.figures import count, plural
@@ -56,7 +56,9 @@ def add_parser(subparsers: Any) -> None:
     codes = {0: "all of them were sent", 1: "some were not, or none could be", 2: "", 78: ""}
     parser = add_command(subparsers, "replay", _TEXT, _EXAMPLES, codes)
     parser.add_argument("files", nargs="*", metavar="FILE", help="recorded events; - for standard input")
-    parser.add_argument("--since", type=_since, metavar="TIME", help="what the daemon stored in a time such as 30m")
+    parser.add_argument(
+        "--since", type=typed(Duration.parse), metavar="TIME", help="what the daemon stored in a time such as 30m"
+    )
     parser.add_argument("--to", metavar="SINK", help="only to this sink")
     parser.add_argument(
         "--pace",
@@ -68,13 +70,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--skip", type=_number, default=0, metavar="N", help="leave the first N events out")
     parser.add_argument("--cluster", metavar="NAME", help="cluster of Kubernetes Events (default: the first source)")
     add_state_options(parser)
-
-
-def _since(text: str) -> Duration:
-    try:
-        return Duration.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _pace(text: str) -> float | None:

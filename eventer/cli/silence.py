@@ -1,7 +1,4 @@
-"""`eventer silence`: keep quiet about something for a while.
-
-The daemon is asked, if one runs, for it alone changes its journal; otherwise the journal itself is opened.
-"""
+"""`eventer silence`: keep quiet about something for a while."""
 
 from __future__ import annotations
 
@@ -11,12 +8,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from eventer.alerting.requests import Ended, SilenceReport, Wanted
-from eventer.cli import add_command
+from eventer.cli import typed
+from eventer.cli.actions import WrongUseError, add_actions, in_journal, performed
 from eventer.cli.colour import BOLD, painter, wants_colour
 from eventer.cli.daemon import Daemon, NoDaemonError, add_state_options, directory_of
 from eventer.cli.figures import clip, count, duration, table
@@ -52,27 +50,20 @@ _ACTIONS: Final = {
 }
 _COLUMN: Final = 44
 """Columns of a text in a table."""
-_T = TypeVar("_T")
-
-
-class _WrongUseError(Exception):
-    """The command line makes no sense; the message says what does."""
+_length = typed(lambda text: float(Duration.parse(text)))
+_moment = typed(lambda text: float(Time.parse(text)))
 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command's options."""
     codes = {0: "", 1: "it could not be done, or not all of it", 2: "", 78: ""}
-    actions = add_command(subparsers, "silence", _TEXT, _EXAMPLES, codes).add_subparsers(
-        title="actions", dest="action", metavar="ACTION", required=True
-    )
-    for name, summary in _ACTIONS.items():
-        parser = actions.add_parser(name, help=summary, description=f"silence {name}: {summary}.")
+    for name, parser in add_actions(subparsers, "silence", _TEXT, _EXAMPLES, codes, _ACTIONS).items():
         if name == "add":
             parser.add_argument("fields", nargs="+", metavar="FIELD=VALUE", help="which problems")
             end = parser.add_mutually_exclusive_group(required=True)
-            end.add_argument("--for", dest="lasts", type=_read(Duration.parse), metavar="TIME", help="such as 2h")
-            end.add_argument("--until", type=_read(Time.parse), metavar="TIME", help="its end, with the zone")
-            parser.add_argument("--from", dest="begins", type=_read(Time.parse), metavar="TIME",
+            end.add_argument("--for", dest="lasts", type=_length, metavar="TIME", help="such as 2h")
+            end.add_argument("--until", type=_moment, metavar="TIME", help="its end, with the zone")
+            parser.add_argument("--from", dest="begins", type=_moment, metavar="TIME",
                                 help="its begin, with the zone (default: now)")  # fmt: skip
             parser.add_argument("--reason", required=True, metavar="TEXT", help="why nobody is to be told")
             parser.add_argument("--owner", metavar="NAME", help="whom to ask about it (default: who gives the command)")
@@ -84,32 +75,13 @@ def add_parser(subparsers: Any) -> None:
         add_state_options(parser)
 
 
-def _read(parse: Callable[[str], float]) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            return float(parse(text))
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return read
-
-
 def main(args: argparse.Namespace) -> int:
     """Do what the action says.
 
     Returns:
         0; 1 if it could not be done, or not all of it; 2 for wrong usage.
     """
-    try:
-        return _DO[args.action](_Office(directory_of(args)), args)
-    except _WrongUseError as error:
-        print(f"eventer silence {args.action}: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        raise
-    except (EventerError, OSError) as error:
-        print(f"eventer silence {args.action}: {error}", file=sys.stderr)
-        return 1
+    return performed(args, lambda: _DO[args.action](_Office(directory_of(args)), args))
 
 
 def fields(words: Sequence[str]) -> dict[str, Any]:
@@ -169,18 +141,15 @@ class _Office:
         return answer
 
 
-def _here(directory: Path, do: Callable[[Silencing], Awaitable[_T]]) -> _T:
+def _here(directory: Path, do: Callable[[Silencing], Awaitable[Any]]) -> Any:
     """Do it in the journal.
 
     Raises:
         JournalError: there is none, or it cannot be used.
     """
-    import asyncio
-
     from eventer.alerting.silencing import Silencing
-    from eventer.clock import SystemClock
     from eventer.errors import DiskRefused
-    from eventer.journal import Journal, files
+    from eventer.journal import files
 
     if files.empty(directory):
         raise DiskRefused(
@@ -189,16 +158,7 @@ def _here(directory: Path, do: Callable[[Silencing], Awaitable[_T]]) -> _T:
         )
     where = escape(str(directory))
     print(f"No daemon runs; this is the journal in {where}, without silences of the configuration.", file=sys.stderr)
-
-    async def run() -> _T:
-        clock = SystemClock()
-        with Journal.open(directory, max_size=sys.maxsize, clock=clock) as journal:
-            try:
-                return await do(Silencing(journal, clock))
-            finally:
-                await journal.close()
-
-    return asyncio.run(run())
+    return in_journal(directory, lambda journal, clock: do(Silencing(journal, clock)))
 
 
 # -- actions -------------------------------------------------------------------------------------
@@ -210,7 +170,7 @@ def _add(office: _Office, args: argparse.Namespace) -> int:
     try:
         rule = fields(args.fields)
     except ValueError as error:
-        raise _WrongUseError(str(error)) from None
+        raise WrongUseError(str(error)) from None
     wanted = Wanted(
         match=rule,
         owner=_user() if args.owner is None else args.owner,
@@ -240,7 +200,7 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        raise _WrongUseError("this user has no name; name whom to ask about the silence with --owner") from None
+        raise WrongUseError("this user has no name; name whom to ask about the silence with --owner") from None
 
 
 def _list(office: _Office, args: argparse.Namespace) -> int:

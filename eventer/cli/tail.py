@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from eventer.cli import add_command
+from eventer.cli import add_command, typed
 from eventer.cli.colour import BOLD, DIM, RED, YELLOW, Paint, painter, wants_colour
 from eventer.cli.daemon import Daemon, add_state_options, directory_of
 from eventer.cli.matching import add_match_option, rules_of
@@ -39,18 +39,13 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(subparsers, "tail", _TEXT, _EXAMPLES, codes)
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("--last", type=int, metavar="N", help=f"begin with the last N that are kept (default: {_LAST})")
-    begin.add_argument("--since", type=_since, metavar="TIME", help="begin with what came in a time such as 10m")
+    begin.add_argument(
+        "--since", type=typed(Duration.parse), metavar="TIME", help="begin with what came in a time such as 10m"
+    )
     parser.add_argument("--no-follow", action="store_true", help="end with what is there")
     add_match_option(parser)
     parser.add_argument("--output", choices=["text", "json"], default="text", help="for people, or JSON lines")
     add_state_options(parser)
-
-
-def _since(text: str) -> Duration:
-    try:
-        return Duration.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main(args: argparse.Namespace) -> int:

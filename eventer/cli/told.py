@@ -38,6 +38,8 @@ class Told(msgspec.Struct, kw_only=True, frozen=True):
     """Name of the quiet time that it falls into now; empty where it falls into none."""
     inhibited: list[str]
     """Rules by which other problems would keep it quiet while they last."""
+    inhibits: list[str]
+    """Rules by which it would keep others quiet while it lasts."""
     group: dict[str, str]
     """What the problems that are told together have in common."""
     quota: str
@@ -60,11 +62,9 @@ def told(event: Event, group: GroupConfig, config: Config, catalog: Catalog, now
     silences = Silences()
     silences.replace(configured(config))
     silence, window = silences.mute(event, at), Windows(group.quiet).mute(event, at)
-    could = [
-        rule.name
-        for rule in inhibits(config.inhibit)
-        if any(target.by(catalog).matches(event) for target in rule.targets)
-    ]
+    rules = inhibits(config.inhibit)
+    could = [rule.name for rule in rules if any(target.by(catalog).matches(event) for target in rule.targets)]
+    does = [rule.name for rule in rules if any(source.by(catalog).matches(event) for source in rule.sources)]
     opposite = known.opposite if isinstance(known, Reason) else ()
     by = grouping.values(event, group.by, severity, family)
     if event.condition:
@@ -80,6 +80,7 @@ def told(event: Event, group: GroupConfig, config: Config, catalog: Catalog, now
         silence=silence.name if silence is not None else "",
         window=window.name if window is not None else "",
         inhibited=[*dict.fromkeys(could)],
+        inhibits=[*dict.fromkeys(does)],
         group=by,
         quota="" if group.quota is None else quota.key_of(group.quota, by),
     )
@@ -109,6 +110,7 @@ def lines(said: Told, group: GroupConfig) -> list[str]:
         f"over:     {said.ends}",
         f"told:     {' and '.join(wait) or 'at once'}",
         f"quiet:    {'; '.join(quiet) or 'never'}",
+        *([f"keeps:    others quiet that follow from it: {', '.join(said.inhibits)}"] if said.inhibits else []),
         f"together: {by}",
         f"          {times}",
     ]

@@ -53,4 +53,6 @@ def became(found: Traced, way: Route, paint: Paint) -> list[str]:
             "waits": ("waits for its turn", YELLOW),
         }.get(state, (state, YELLOW))
         lines.append(f"  {escape(sink)}: {paint(colour, escape(words))}")
+        if sink in found.quieted:
+            lines.append(f"    {found.quieted[sink]}")
     return lines

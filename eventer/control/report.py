@@ -112,6 +112,9 @@ class Traced(msgspec.Struct, kw_only=True):
     event: msgspec.Raw
     sinks: dict[str, str]
     """Sink to what became of it there, in words; `waits` or `passed` where it is in no letter."""
+    quieted: dict[str, str] = {}
+    """Sink that notifies to what the problems of its object keep quiet there, in words; those that keep nothing quiet
+    are left out."""
 
 
 class Status(msgspec.Struct, kw_only=True):

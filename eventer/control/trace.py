@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from eventer.alerting.quieted import quieted_by
+from eventer.alerting.render.words import kept_quiet
 from eventer.control.report import Traced
 from eventer.control.view import View
 from eventer.event import Outcome, decode_lines
@@ -35,6 +37,7 @@ def routes(view: View) -> list[web.AbstractRouteDef]:
         answer = web.StreamResponse(headers={"Content-Type": "application/jsonl"})
         await answer.prepare(request)
         mark, found = uid.encode(), set[str]()
+        quieted = await _quieted(view)
         letters = {(letter.reader, letter.number): letter for letter in await journal.kept(uid)}
         cursor, end = await journal.oldest(), journal.head
         while cursor < end:
@@ -49,7 +52,9 @@ def routes(view: View) -> list[web.AbstractRouteDef]:
                         letters |= {(kept.reader, kept.number): kept for kept in await journal.kept(event.entity)}
                     at = piece.appended(offset - piece.first)
                     sinks = {name: _state(view, name, offset, letters) for name in view.runners}
-                    await answer.write(_line(Traced(offset=offset, at=at, event=msgspec.Raw(line), sinks=sinks)))
+                    quiet = {name: said[event.object] for name, said in quieted.items() if event.object in said}
+                    traced = Traced(offset=offset, at=at, event=msgspec.Raw(line), sinks=sinks, quieted=quiet)
+                    await answer.write(_line(traced))
             cursor = piece.end
             await answer.write(b"\n")
         begin = await journal.oldest()
@@ -64,6 +69,16 @@ def routes(view: View) -> list[web.AbstractRouteDef]:
 
 def _line(traced: Traced) -> bytes:
     return msgspec.json.encode(traced) + b"\n"
+
+
+async def _quieted(view: View) -> dict[str, dict[str, str]]:
+    """Return, for each sink that notifies, what the problems of objects keep quiet, in words."""
+    found = {}
+    for name in view.journal.alerting.readers:
+        stored = await view.journal.alerting.remembered(name)
+        kept = quieted_by(stored) if stored is not None else {}
+        found[name] = {about: sentence for about, each in kept.items() for sentence in kept_quiet(each, "en")}
+    return found
 
 
 def _state(view: View, name: str, offset: int, letters: Mapping[tuple[str, int], Kept]) -> str:

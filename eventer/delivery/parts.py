@@ -16,7 +16,7 @@ from typing import cast
 
 import msgspec
 
-from eventer.errors import Blocked, Rejected, SinkError
+from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.event import Outcome
 from eventer.journal import Letter
 from eventer.sink import Batch, Sent
@@ -24,6 +24,7 @@ from eventer.sink import Batch, Sent
 __all__ = ["Decided", "Parts", "checked"]
 
 _OUTCOMES = tuple(Outcome)
+_CONFIRMED = frozenset({Outcome.DELIVERED, Outcome.DUPLICATE})
 
 
 def checked(answer: object, n: int) -> Sent:
@@ -206,6 +207,17 @@ class Parts:
             self._fates[i] = outcome
         self._lanes = [[rest for part in lane if (rest := [i for i in part if i >= n])] for lane in self._lanes]
         return len(given_up)
+
+    def leave(self) -> None:
+        """Park what is open before something that the far side has confirmed: the cursor can pass that then.
+
+        For an end in which more cannot be sent, so that nothing is sent again that arrived.
+        """
+        confirmed = max((i for i, fate in enumerate(self._fates) if fate in _CONFIRMED), default=-1)
+        error = Retry("Eventer, or this sink of it, was stopped before this could go.", reason="stopped")
+        for i in range(self._settled, confirmed):
+            if self._fates[i] is None:
+                self.decide(i, Outcome.PARKED, self._letter(i, Outcome.PARKED, error))
 
     def decided(self) -> Decided:
         """Return what was decided since the last call, as far as nothing before it is open."""

@@ -11,10 +11,12 @@ from typing import Final
 
 from eventer.errors import Blocked, Rejected
 
-__all__ = ["DEAD_MOST", "Rejections"]
+__all__ = ["DEAD_MOST", "UNKNOWN", "Rejections"]
 
 LOOKED_AT: Final = 200
 """Items. More than half of the last ones rejected blocks the sink."""
+UNKNOWN: Final = "unknown"
+"""Reason of what is sent no second time, because the first one may have arrived: no verdict on what it says."""
 DEAD_MOST: Final = 100_000
 """Dead letters of one sink; with more it is blocked until a person has looked at them."""
 
@@ -50,6 +52,8 @@ class Rejections:
         if dead >= DEAD_MOST:
             message = f"There are {dead} dead letters; look at them before there are more. Last: {error}"
             return Blocked(message, reason="dead-letters", answer=error.answer)
+        if error.reason == UNKNOWN:
+            return None
         if not self.blocking:
             self._note([True])
             self.blocking = self._bad > LOOKED_AT // 2

@@ -73,7 +73,7 @@ class Runner:
         telling: Telling | None = None,
     ) -> None:
         self.name = name
-        self.status = Status(beat=clock.monotonic())
+        self.status = Status(beat=clock.monotonic(), forgiving=not config.repeats_unknown)
         self._config = config
         self._journal = journal
         self.feed: Feed = telling.log if telling else journal
@@ -86,7 +86,7 @@ class Runner:
         self._stop = asyncio.Event()
         self._wake = asyncio.Event()
         self._log = structlog.get_logger().bind(sink=name)
-        self._sender = Sender(sink, name, config.timeout, clock, self.status, self._log, enrich)
+        self.sender = Sender(sink, name, config.timeout, clock, self.status, self._log, enrich)
         self._destinations = getattr(sink, "destinations", None)
         self._limit = Limit(config.limit, clock, getattr(sink, "bears", None))
         self._rejections = Rejections()
@@ -182,12 +182,12 @@ class Runner:
             self.status.health = Health.STOPPED
             self.desk.close()
             settlement.abandon()
-            await self._sender.close()
+            await self.sender.close()
 
     async def _open(self) -> bool:
         """Try once to open the sink; wait and let go of what must not wait longer if that fails."""
         settlement = self._settlement
-        state = await self._sender.open(settlement.record.state)
+        state = await self.sender.open(settlement.record.state)
         if isinstance(state, SinkError):
             self._failed(state)
             await self._rest(self.breaker.wait)
@@ -208,7 +208,7 @@ class Runner:
         await self._rest(self.breaker.wait)
         await self._redelivery.expire()
         await self._redelivery.step(self._round, 1 if self._trials.careful else self._batch.count)
-        if self._settlement.cursor >= self.feed.head:
+        if self._settlement.cursor >= self.feed.head or self._stop.is_set():
             await self._shedding.tell(self._settlement)
             await self._wait_for_events()
             return
@@ -295,12 +295,14 @@ class Runner:
             # later, by an answer that has no state.
             state = new if new is not None else state
             await self._settle(parts, state)
-            if not going:
+            if not going or self._stop.is_set():
                 await self._rest(self.breaker.wait)
                 n, outcome = self._shedding.due(piece)
                 if n:
                     parts.give_up(n, outcome)
-                    await self._settle(parts, state)
+                if self._stop.is_set():
+                    parts.leave()
+                await self._settle(parts, state)
             if self._stop.is_set() or (self._telling is not None and not going):
                 return
 
@@ -323,11 +325,11 @@ class Runner:
             number: offset of its first event.
 
         Returns:
-            Whether it goes on, which it does not when the sink as a whole failed or when the limit
-            of sends is reached and must not be waited for; and the sink's new state.
+            Whether it goes on, which it does not when the sink as a whole failed, when the limit of sends must not
+            be waited for, or when told to stop; and the sink's new state.
         """
         await self._rest(self._limit.wait)
-        if self._limit.wait:
+        if self._limit.wait or (self._stop.is_set() and self.breaker.wait):
             return False, None
         self.breaker.begin()
         most = min(self._lanes, self._limit.free) if self.breaker.state is State.CLOSED else 1
@@ -336,7 +338,7 @@ class Runner:
             most = 1
         batches = parts.next(most)
         self._limit.begin(len(batches))
-        send = self._sender.send
+        send = self.sender.send
         if self._trials.careful:
             results = [await self._trials.attempt(number, lambda: send(batches[0][1]))]
         elif len(batches) == 1:
@@ -358,7 +360,7 @@ class Runner:
                     failure = error
         if failure is not None:
             self._failed(failure)
-        return failure is None, state
+        return failure is None and not self._stop.is_set(), state
 
     def _bury(self, error: Rejected) -> Blocked | None:
         return self._rejections.rejected(error, self._settlement.record.outcomes.get(Outcome.DEAD, 0))

@@ -21,6 +21,8 @@ __all__ = ["SLACK", "Health", "Sender", "Status"]
 SLACK: Final = 1.0
 """Seconds beyond its time-out after which a sink is cancelled: it knows better words for what it
 was waiting for, and may return what it has sent already."""
+CUT: Final = 2.0
+"""Seconds for closing a sink that was cancelled."""
 
 
 class Health(StrEnum):
@@ -48,9 +50,17 @@ class Status(msgspec.Struct, kw_only=True):
     """Monotonic time of the loop's last progress."""
     in_flight: int = 0
     """Sends under way."""
+    forgiving: bool = False
+    """Whether nothing is sent again of which no answer tells. Then nothing would show that all is well after a single
+    answer that was lost, so only the second in a row is taken for a failure of the sink."""
+    lost: bool = False
+    """Whether the last answer was lost, and forgiven."""
 
     def failed(self, failure: SinkError, log: Any) -> None:
         """Show a failure; it is logged where it is another one than before."""
+        if self.forgiving and not self.lost and isinstance(failure, Retry) and failure.unknown:
+            self.lost = True
+            return
         health = Health.BLOCKED if isinstance(failure, Blocked) else Health.RETRYING
         if (health, failure.reason) != (self.health, self.reason):
             log.warning("sink does not take events", state=health, reason=failure.reason, error=str(failure))
@@ -58,6 +68,7 @@ class Status(msgspec.Struct, kw_only=True):
 
     def well(self, log: Any) -> None:
         """Show that the sink takes what it is sent."""
+        self.lost = False
         if self.health is not Health.OK:
             level = log.info if self.health is Health.OPENING else log.warning
             level("sink takes events")
@@ -86,6 +97,8 @@ class Sender:
         self._seconds = SEND_SECONDS.labels(sink=name)
         self._name = name
         self._note = ""
+        self._deadlines: set[asyncio.Timeout] = set()
+        self._cut = False
 
     async def open(self, state: bytes | None) -> bytes | SinkError | None:
         """Open the sink; a failure is returned."""
@@ -100,11 +113,20 @@ class Sender:
 
     async def close(self) -> None:
         """Close the sink. The books are closed by now, so a failure is only told."""
+        task = asyncio.current_task()
+        cut = task is not None and task.cancelling()  # it had its time, and others wait for the end
         try:
-            async with asyncio.timeout(self._timeout + SLACK):
+            async with asyncio.timeout(CUT if cut else self._timeout + SLACK):
                 await self._sink.close()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - only told
             self._log.warning("sink did not close", error=str(self._classify(error)))
+
+    def cut(self) -> None:
+        """End the sends that are under way: they come back without an answer, beside those that have one."""
+        self._cut = True
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(asyncio.get_running_loop().time())
 
     async def send(self, batch: Batch) -> Sent | SinkError:
         """Send once; whatever happens is returned, and counted in the status."""
@@ -115,13 +137,16 @@ class Sender:
         failpoint.hit("delivery.send")
         result: Sent | SinkError
         status.in_flight += 1
+        deadline = asyncio.timeout(self._timeout + SLACK)
         try:
-            async with asyncio.timeout(self._timeout + SLACK):
+            async with deadline:
+                self._deadlines.add(deadline)
                 answer: object = await self._sink.send(batch)
             result = checked(answer, len(batch))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - nothing that a sink raises ends the loop
             result = self._classify(error)
         finally:
+            self._deadlines.discard(deadline)
             status.in_flight -= 1
         failpoint.hit("delivery.sent")
         now = status.beat = self._clock.monotonic()
@@ -145,9 +170,10 @@ class Sender:
         if isinstance(error, SinkError):
             return error
         if isinstance(error, TimeoutError):
-            return Retry(f"No answer within {self._timeout:g} s.", reason="timeout")
+            within = "before Eventer had to end it" if self._cut else f"within {self._timeout:g} s"
+            return Retry(f"No answer {within}.", reason="timeout", unknown=True)
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise error  # it is us who are cancelled, not something within the sink
         self._log.error("unexpected error in a sink; this is a bug", exc_info=error)
-        return Retry(f"Unexpected {type(error).__name__} in the sink.", reason="unexpected")
+        return Retry(f"Unexpected {type(error).__name__} in the sink.", reason="unexpected", unknown=True)

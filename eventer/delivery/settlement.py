@@ -138,25 +138,28 @@ class Settlement:
         if self._writing is not None:
             await self._writing
         self._unwritten_since = None
-        self._writing = asyncio.create_task(self._commit(self.record, store), name=f"settle {self._name}")
+        failpoint.hit("delivery.settle")
+        first = store(self.record)  # at once: who is cancelled now has it on its way all the same
+        self._writing = asyncio.create_task(self._commit(self.record, store, first), name=f"settle {self._name}")
         self._writing.add_done_callback(self._written)
 
     def _written(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             self._failed()
 
-    async def _commit(self, record: ReaderRecord, store: _Store) -> None:
+    async def _commit(self, record: ReaderRecord, store: _Store, writing: Awaitable[None]) -> None:
         """Write until it is written: the far side has these events, so there is no way back.
 
         A record holds all counts so far, so repeating it is safe; a failed one took no effect.
         """
         backoff = Backoff(0.2, 10.0, clock=self._clock)
         while True:
-            failpoint.hit("delivery.settle")
             try:
-                await store(record)
+                await writing
             except DiskRefused:
                 await self._clock.sleep(backoff.next())
+                failpoint.hit("delivery.settle")
+                writing = store(record)
             else:
                 failpoint.hit("delivery.settled")
                 return

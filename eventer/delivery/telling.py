@@ -18,9 +18,10 @@ import structlog
 from eventer.clock import Clock
 from eventer.delivery.breaker import Limit
 from eventer.delivery.parts import Parts
+from eventer.delivery.rejections import UNKNOWN
 from eventer.delivery.settlement import Settlement
 from eventer.delivery.trial import Trials, guilty
-from eventer.errors import Blocked, Rejected, SinkError
+from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.event import Outcome
 from eventer.journal import Letter, Notes, Slice
 from eventer.sink import Batch, BatchConfig, Sent
@@ -46,14 +47,22 @@ class Messages(Parts):
 
     Args:
         fold: makes the message of a part with several.
+        again: whether a message that may have arrived, though no answer tells, is sent again.
     """
 
     def __init__(
-        self, lines: Sequence[bytes], letter: Callable[[int, Outcome, SinkError], Letter], bury: Bury, fold: Fold
+        self,
+        lines: Sequence[bytes],
+        letter: Callable[[int, Outcome, SinkError], Letter],
+        bury: Bury,
+        fold: Fold,
+        *,
+        again: bool,
     ) -> None:
         super().__init__(lines, letter, bury)
         self._all = lines
         self._fold = fold
+        self._again = again
 
     def send(self, indexes: Sequence[int], lanes: int = 1) -> None:
         """Set what is to be sent: each as a message of its own, in order."""
@@ -78,6 +87,8 @@ class Messages(Parts):
         part = self._lanes[lane][0]
         if isinstance(result, Sent) and result.failed:
             result = next(iter(result.failed.values()))
+        if isinstance(result, Retry) and result.unknown and not self._again:
+            return self._skip(lane, result)
         if isinstance(result, SinkError):
             return super().judge(lane, result)
         for i in part[:-1]:
@@ -85,6 +96,18 @@ class Messages(Parts):
         self._fates[part[-1]] = Outcome.DUPLICATE if result.duplicates else Outcome.DELIVERED
         self._lanes[lane].pop(0)
         return []
+
+    def _skip(self, lane: int, error: Retry) -> list[SinkError]:
+        """Keep a message that may have arrived for a person to decide on, and all that it stands for with it."""
+        said = f"{error} It may have arrived all the same, and on_unknown: skip sends nothing twice."
+        skipped = Rejected(said, reason=UNKNOWN)
+        instead = self._bury(skipped)
+        if instead is not None:
+            return [instead]
+        for i in self._lanes[lane].pop(0):
+            self._fates[i] = Outcome.DEAD
+            self._letters[i] = self._letter(i, Outcome.DEAD, skipped)
+        return [error]
 
 
 class Telling:
@@ -95,13 +118,15 @@ class Telling:
         log: its notifications.
         fold: makes one of several.
         clock: time.
+        again: whether a message that may have arrived, though no answer tells, is sent again.
     """
 
-    def __init__(self, name: str, log: Notes, fold: Fold, clock: Clock) -> None:
+    def __init__(self, name: str, log: Notes, fold: Fold, clock: Clock, *, again: bool = True) -> None:
         self._name = name
         self.log = log
         self._fold = fold
         self._clock = clock
+        self._again = again
         self._since = -math.inf
         self._at: float | None = None
         """When what is sent now began to wait, monotonic seconds; and the same as it was stored."""
@@ -110,7 +135,7 @@ class Telling:
         self, lines: Sequence[bytes], letter: Callable[[int, Outcome, SinkError], Letter], bury: Bury
     ) -> Messages:
         """Return notifications that are to go one by one or folded, as `Parts`."""
-        return Messages(lines, letter, bury, self._fold)
+        return Messages(lines, letter, bury, self._fold, again=self._again)
 
     def sort(self, piece: Slice, limit: Limit, trials: Trials, bury: Bury) -> Messages:
         """Set up what was read."""

@@ -87,8 +87,9 @@ class Trials:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if isinstance(result, Sent):
-            self._left -= 1
-        elif quick:
+        failed = [*result.failed.values()] if isinstance(result, Sent) else [result]
+        if quick and failed:
             await settlement.note(before)
+        if all(error.destination or isinstance(error, Rejected) for error in failed):
+            self._left -= 1  # it is passed
         return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,10 +49,19 @@ class Nodes:
         """Set a condition; the time of its transition moves if its status does."""
         return self.store.put(self._with(self.get(name), type_, status, reason, writer))
 
-    def heartbeat(self, name: str) -> dict[str, Any]:
-        """Write a node again with nothing new but the time of its heartbeats."""
+    def heartbeat(self, name: str, *, silent: Collection[str] = ()) -> dict[str, Any]:
+        """Write a node again with nothing new but the time of its heartbeats.
+
+        Args:
+            name: of the node.
+            silent: conditions whose writers are not heard of.
+        """
         node = self.get(name)
-        conditions = [each | {"lastHeartbeatTime": self._time()} for each in node["status"]["conditions"]]
+        now = self._time()
+        conditions = [
+            each if each["type"] in silent else each | {"lastHeartbeatTime": now}
+            for each in node["status"]["conditions"]
+        ]
         return self.store.put({**node, "status": {**node["status"], "conditions": conditions}})
 
     def spec(self, name: str, **fields: Any) -> dict[str, Any]:

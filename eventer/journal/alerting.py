@@ -16,6 +16,7 @@ from eventer.clock import Clock
 from eventer.event import Event
 from eventer.journal import letters as letter
 from eventer.journal import notes
+from eventer.journal.growth import Growth
 from eventer.journal.records import (
     AlertingRecord,
     Carried,
@@ -133,7 +134,7 @@ class Alerting:
 
         def then(_: object) -> None:
             self._state.alerting[name] = record
-            self.log(name).grew()
+            self.log(name).growth.grew()
 
         return self._writer.submit(write, then)
 
@@ -168,7 +169,7 @@ class Notes:
         self._on_reader = on_reader
         self._damaged = damaged
         self._clock = clock
-        self._waiters: list[asyncio.Future[None]] = []
+        self.growth = Growth(lambda: self.head)
         self.record = record
         self.shed_to = _NO_LIMIT
 
@@ -206,17 +207,7 @@ class Notes:
 
     async def grown(self, cursor: int) -> None:
         """Return as soon as there is a notification at `cursor`."""
-        while self.head <= cursor:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
-
-    def grew(self) -> None:
-        """Tell those who wait that something was committed."""
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        await self.growth.beyond(cursor)
 
     def settle(
         self,
@@ -227,17 +218,12 @@ class Notes:
         again: Sequence[int] = (),
         instead: bytes | None = None,
     ) -> asyncio.Future[None]:
-        """Store the notifier's record and its letters in one transaction, and remove what it has passed.
+        """Store as `Readers.settle` does, and in the same transaction remove the notifications that are passed.
 
         Args:
             name: of the notifier.
-            record: with everything counted.
-            letters: new ones, and those that change.
-            gone: numbers of letters to remove.
-            again: numbers of dead letters that are to be parked.
+            record: see `Readers.settle`; so are the letters, `gone` and `again`.
             instead: takes the place of the first notification that is not passed.
-
-        The returned future raises JournalError when nothing of it happened.
         """
         assert name == self._name
         kept = (letters, gone, again, self.now)

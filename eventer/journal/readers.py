@@ -12,6 +12,7 @@ from eventer.event import Event, own_record
 from eventer.journal import letters as letter
 from eventer.journal import log
 from eventer.journal.codec import sealed
+from eventer.journal.growth import Growth
 from eventer.journal.queries import Queries
 from eventer.journal.records import Letter, ReaderRecord, Slice
 from eventer.journal.ring import Ring
@@ -37,7 +38,7 @@ class Readers(Queries):
         self._state = state
         self._writer = writer
         self._ring = Ring()
-        self._waiters: list[asyncio.Future[None]] = []
+        self._growth = Growth(lambda: self.head)
         self._bad_rows: set[int] = set()
         self.head = state.head
 
@@ -49,10 +50,7 @@ class Readers(Queries):
         """Note what was committed, and tell those who wait for it."""
         self._ring.add(first, at, lines)
         self.head = first + len(lines)
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._growth.grew()
 
     @property
     def readers(self) -> Mapping[str, ReaderRecord]:
@@ -81,10 +79,7 @@ class Readers(Queries):
 
     async def grown(self, cursor: int) -> None:
         """Return as soon as there is an event at `cursor`."""
-        while self.head <= cursor:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
+        await self._growth.beyond(cursor)
 
     def settle(
         self,

@@ -128,8 +128,9 @@ class Room:
             if not await submit(_shrink):
                 raise DiskRefused(FULL)
         await submit(probe)
-        self.refused = ""
-        log.warning("disk takes writes again, reading goes on")
+        if self.refused:  # by now another caller may have found the same
+            self.refused = ""
+            log.warning("disk takes writes again, reading goes on")
 
     def _again(self, connection: sqlite3.Connection) -> bool:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

@@ -10,7 +10,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
-__all__ = ["COMMIT_SECONDS", "DEFAULTED", "ENRICHED", "LOOKUPS", "REGISTRY", "SEND_SECONDS"]
+__all__ = ["COMMIT_SECONDS", "DEFAULTED", "ENRICHED", "LOOKUPS", "REGISTRY", "SEND_SECONDS", "UNREMEMBERED"]
 
 REGISTRY: Final = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -44,5 +44,11 @@ LOOKUPS: Final = Counter(
     "eventer_lookups",
     "Requests to API servers for what sinks want looked up, by how they ended.",
     ["result"],
+    registry=REGISTRY,
+)
+UNREMEMBERED: Final = Counter(
+    "eventer_alerting_unremembered_sources",
+    "Times that what keeps others quiet, by a rule of inhibit, found no room to be remembered: the others are told.",
+    ["sink"],
     registry=REGISTRY,
 )

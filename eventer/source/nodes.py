@@ -4,10 +4,11 @@ A Node is no event. It is written again every few minutes by each of those who w
 of these writes change nothing but the time of a heartbeat. So a line becomes a `Sighting`, which knows a digest of
 what counts; intake asks the ledger whether that has changed, and only then what of it. What counts:
 
-    conditions     status, reason and lastTransitionTime of each; not its message, not its heartbeat
+    conditions     status, reason and lastTransitionTime of each; not its message
     taints         but for those that Kubernetes derives from conditions and from a cordon: they are told already
     cordon         spec.unschedulable
     boot           status.nodeInfo.bootID, which the kernel makes anew at each start
+    heartbeats     only where they have stopped: see `nodes_silent`
     the Node       that it has come, and that it is gone
 
 The server can leave nothing of this out: no field selector of Nodes helps, and metadata alone holds no conditions
@@ -28,6 +29,8 @@ from eventer.source import shapes
 from eventer.source.envelope import Envelope, identity, metadata_of
 from eventer.source.nodes_edges import About, Edges
 from eventer.source.nodes_shapes import Condition, Metadata, Node, NodeLine, Spec, Status, Taint
+from eventer.source.nodes_silent import silence_of
+from eventer.source.spoken import state_of
 
 __all__ = ["DERIVED", "NodeDecoder"]
 
@@ -50,6 +53,10 @@ DERIVED: Final = frozenset(
 _TAINT: Final = "/:taint:"
 _CORDON: Final = "/:cordon"
 _BOOT: Final = "/:boot"
+_SILENT: Final = "/:silent:"
+"""Followed by the last heartbeat of conditions that nobody renews: until another one comes, it is the same silence."""
+_DOUBTED: Final = "doubted"
+"""In the hash of a condition that is trouble and whose writer is silent."""
 
 
 class NodeDecoder(Envelope):
@@ -119,7 +126,7 @@ class NodeRoll:
 class NodeSighting:
     """One version of a Node; see `Sighting`."""
 
-    __slots__ = ("_edges", "_node", "added", "digest", "entity", "gone", "parts", "version")
+    __slots__ = ("_edges", "_node", "_silence", "added", "digest", "entity", "gone", "parts", "version")
 
     def __init__(self, edges: Edges, node: Node, version: int, kind: str) -> None:
         self._edges = edges
@@ -131,11 +138,16 @@ class NodeSighting:
         self.added = kind == "ADDED"
         self.gone = kind == "DELETED"
         spec, status = node.spec or Spec(), node.status or Status()
+        conditions = status.conditions or ()
+        self._silence = found, sure = silence_of(conditions)
+        stopped = None if found is None else [each.heartbeat for each in found]
         self.digest = _hash(
-            [(each.type, each.status, each.reason, each.since) for each in status.conditions or ()],
+            [(each.type, each.status, each.reason, each.since) for each in conditions],
             [(each.key, each.value, each.effect) for each in spec.taints or () if each.key not in DERIVED],
             spec.unschedulable is True,
             status.info.boot if status.info is not None else None,
+            # Left out while all are heard of, whether for long or not: then nothing follows from it.
+            *(() if stopped == [] else (sure, stopped)),
         )
 
     def compare(
@@ -152,7 +164,7 @@ class NodeSighting:
         events = [edges.added(about)] if new else []
         learnt: dict[str, Part | None] = {}
         now = set()
-        for part, hash_, content in self._now():
+        for part, hash_, content in self._now(before):
             now.add(part)
             was = before.get(part)
             if was is None or was[1] != hash_:
@@ -162,19 +174,41 @@ class NodeSighting:
                     events.append(event)
         for part, was in before.items():
             # A boot ID that is not told for a while is not another one.
-            if part not in now and not part.endswith(_BOOT):
+            if part not in now and not part.endswith(_BOOT) and not part.startswith(f"{self.parts}{_SILENT}"):
                 learnt[part] = None
                 event = self._end(about, part, was)
                 if event is not None:
                     events.append(event)
-        return events, learnt
+        event = self._silences(about, before, learnt)
+        return (events if event is None else [*events, event]), learnt
 
-    def _now(self) -> Iterator[tuple[str, int, Condition | Taint | str | None]]:
+    def _silences(self, about: About, before: Mapping[str, Part], learnt: dict[str, Part | None]) -> Event | None:
+        """Return the event for conditions that nobody renews any more, or for that all are renewed again.
+
+        A silence is known by the heartbeat after which it began, and lasts for as long as a condition has that.
+        """
+        name = f"{self.parts}{_SILENT}"
+        known = {part for part in before if part.startswith(name)}
+        found, sure = self._silence
+        standing = found if found is not None else (self._node.status or Status()).conditions
+        now = {f"{name}{each.heartbeat}" for each in standing or ()}
+        if not sure:
+            now &= known
+        learnt.update(dict.fromkeys(known - now))
+        learnt.update(dict.fromkeys(now - known, (0, 0)))
+        if now - known:
+            return self._edges.silent(about, found or ())
+        if known and not now:
+            return self._edges.heard(about, min(known).removeprefix(name))
+        return None
+
+    def _now(self, before: Mapping[str, Part]) -> Iterator[tuple[str, int, Condition | Taint | str | None]]:
         """Yield the parts that the Node has now: name, hash of what makes an edge when it changes, content."""
         node, uid = self._node, self.parts
         spec, status = node.spec or Spec(), node.status or Status()
         for each in status.conditions or ():
-            yield f"{uid}/{each.type}", _hash(each.status, each.reason, each.since), each
+            part = f"{uid}/{each.type}"
+            yield part, _condition_hash(each, doubted=self._doubted(each, before.get(part))), each
         for taint in spec.taints or ():
             if taint.key not in DERIVED:
                 yield f"{uid}{_TAINT}{taint.key}:{taint.effect}", _hash(taint.value), taint
@@ -183,6 +217,15 @@ class NodeSighting:
         boot = status.info.boot if status.info is not None else None
         if boot:
             yield f"{uid}{_BOOT}", _hash(boot), boot
+
+    def _doubted(self, condition: Condition, was: Part | None) -> bool:
+        """Whether a condition is trouble, and its writer silent: it may be over, and nobody would say so."""
+        found, sure = self._silence
+        if found is not None and condition not in found:
+            return False
+        if not sure:  # as it was
+            return was is not None and was[1] == _condition_hash(condition, doubted=True)
+        return state_of(condition.type or "", condition.status or "") == "firing"
 
     def _edge(
         self,
@@ -196,7 +239,7 @@ class NodeSighting:
         """Return the event for a part that is new or has changed, if it is one, and the part's number."""
         edges = self._edges
         if isinstance(content, Condition):
-            return edges.condition(about, content, was, after)
+            return edges.condition(about, content, was, after, doubted=self._doubted(content, was))
         if isinstance(content, Taint):
             # Most nodes with a taint were made with it.
             return (None, 0) if first else edges.taint(about, content, was)
@@ -212,6 +255,11 @@ class NodeSighting:
         if name == _CORDON:
             return edges.cordon_gone(about, was)
         return edges.condition_gone(about, name[1:], was)
+
+
+def _condition_hash(condition: Condition, *, doubted: bool) -> int:
+    content = condition.status, condition.reason, condition.since
+    return _hash(*content, _DOUBTED) if doubted else _hash(*content)
 
 
 def _hash(*content: Any) -> int:

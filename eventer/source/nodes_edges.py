@@ -6,7 +6,7 @@ lastTransitionTime, so that an edge knows what was before it, also after a resta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +26,11 @@ MESSAGE_CAP: Final = 16 << 10
 _STATUSES: Final = ("", "True", "False", "Unknown")
 _BITS: Final = 3
 """For a status: those above, and one more for what the API does not know but takes."""
+
+_SILENT: Final = "DetectorSilent"
+"""Told like a condition of the Node, though the API has none: that nobody renews some of its conditions."""
+_NAMED: Final = 10
+"""Conditions that are named of those."""
 
 _NOBODY: Final = msgspec.Raw(b"null")
 
@@ -57,16 +62,17 @@ class Edges:
         self._now = now
 
     def condition(
-        self, about: About, now: Condition, was: Part | None, after: float | None
+        self, about: About, now: Condition, was: Part | None, after: float | None, *, doubted: bool = False
     ) -> tuple[Event | None, int]:
         """Return the edge of a condition, and the number by which it is known.
 
         One that is new is told if it is trouble: that all is well from the beginning is no change. That it is well
-        since later than `after` (seconds since 1970) is one.
+        since later than `after` (seconds since 1970) is one. Where it is `doubted`, because its writer is silent,
+        nobody knows whether the trouble lasts.
         """
         type_, status, reason = now.type or "", now.status or "", now.reason or ""
         since = _time(now.since)
-        state = state_of(type_, status)
+        state = "unknown" if doubted else state_of(type_, status)
         previous, before = _unpack(was[0]) if was is not None else ("", None)
         # The latest time that was ever told: writers that quarrel, or whose clocks do, go back and come again.
         number = _pack(status, max((time for time in (since, before) if time is not None), default=None))
@@ -74,7 +80,8 @@ class Edges:
             return None, number
         # Where its writer does not move the time, or moves it back, two edges would have one id.
         moved = before is None or (since is not None and since.replace(microsecond=0) > before)
-        time = (since if moved else _time(now.heartbeat)) or since or about.created
+        found = self._now() if doubted else _time(now.heartbeat)
+        time = (since if moved else found) or since or about.created
         lasted = (time - before).total_seconds() if time and before and time >= before and previous != status else None
         name = f"{status}/{reason}/{now.since or ''}"
         event = self._event(
@@ -107,6 +114,47 @@ class Edges:
             message=f"The node has no condition {type_} any more. It was {previous or 'something unknown'}.",
             condition=type_,
             previous=previous,
+        )
+
+    def silent(self, about: About, conditions: Sequence[Condition]) -> Event:
+        """Return the edge of a Node of which these conditions are not renewed any more; the latest are named first."""
+        ranked = sorted(conditions, key=lambda each: (not _bad(each), each.type or ""))
+        ranked.sort(key=lambda each: each.heartbeat or "", reverse=True)
+        groups: dict[str, list[str]] = {}
+        for each in ranked[:_NAMED]:
+            said = f"{each.type or ''} ({each.status or ''}, {each.reason or ''})"
+            groups.setdefault(each.heartbeat or "", []).append(said)
+        named = "; ".join(f"since {at}: {', '.join(said)}" for at, said in groups.items())
+        rest = f"; and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
+        writer = owner(about.fields, condition_path(ranked[0].type or ""))
+        message = (
+            f"{writer or 'Nobody'} {'does not renew' if writer else 'renews'} these conditions of the node any more, "
+            f"while its kubelet is heard of, so what they say may not hold: {named}{rest}."
+        )
+        return self._event(
+            about,
+            _SILENT,
+            f"{about.version}",
+            reason=_SILENT,
+            message=shorten(message, MESSAGE_CAP),
+            state="firing",
+            component=writer,
+            condition=_SILENT,
+            status="True",
+            since=_time(ranked[-1].heartbeat),
+        )
+
+    def heard(self, about: About, since: str) -> Event:
+        """Return the edge of a Node all of whose conditions are renewed; those that were not were last at `since`."""
+        return self._ended(
+            about,
+            _SILENT,
+            _time(since),
+            reason="DetectorHeard",
+            message="All conditions of the node are renewed again, or those that were not are gone.",
+            condition=_SILENT,
+            status="False",
+            previous="True",
         )
 
     def taint(self, about: About, now: Taint, was: Part | None) -> tuple[Event, int]:
@@ -214,6 +262,10 @@ class Edges:
             problem=problem_key(object_key, what, ""),
             **fields,
         )
+
+
+def _bad(condition: Condition) -> bool:
+    return state_of(condition.type or "", condition.status or "") == "firing"
 
 
 def _taint(key: str | None, effect: str | None, value: str | None = None) -> str:

@@ -17,9 +17,12 @@ from eventer.source.kube import Cluster
 from eventer.source.settings import StreamSettings, StreamStatus
 from eventer.source.watch import Stream
 from eventer.source.wire import Api
+from tests.helpers.authorities import few_authorities, one_authority
 from tests.helpers.fastclock import FastClock
 from tests.helpers.target import MemoryTarget
 from tests.helpers.until import until
+
+__all__ = ["few_authorities", "one_authority"]
 
 LATER = 1e9
 """Seconds: never, in a test."""

@@ -11,36 +11,16 @@ import pytest
 
 from eventer.demo.apiserver import ApiServer, status_body
 from eventer.demo.faults import Fault
-from eventer.journal import StreamKey, read_books
+from eventer.journal import read_books
+from tests.helpers.edges import NODES, stored, told
 from tests.helpers.fastclock import FastClock
-from tests.helpers.inprocess import Life, Site
+from tests.helpers.inprocess import Site
 from tests.helpers.until import until
-
-NODES = StreamKey("prod", "nodes")
 
 
 @pytest.fixture
 def site(tmp_path: Path, server: ApiServer) -> Site:
     return Site(tmp_path, server, nodes=True)
-
-
-def told(site: Site) -> list[tuple[str, str, str, str]]:
-    """Return (node, what, status, state) of each edge in the file, in order."""
-    return [
-        (
-            record["name"],
-            record.get("condition") or record["reason"],
-            record.get("status", ""),
-            record.get("state", ""),
-        )
-        for record in site.records("node")
-    ]
-
-
-async def stored(life: Life, server: ApiServer) -> None:
-    """Wait until everything that the server has of nodes is committed and delivered."""
-    await until(lambda: life.journal.stream(NODES).position == server.nodes.store.version, "all nodes")
-    await life.settled("out")
 
 
 def by_reason(site: Site) -> dict[str, dict[str, Any]]:

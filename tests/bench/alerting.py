@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 
 from eventer.clock import SystemClock
-from eventer.event import Event
+from eventer.event import Event, problem_key
 from eventer.journal import Journal
 from tests.bench.rig import Bench, say
 from tests.helpers.bounds import ROWS
@@ -80,15 +80,17 @@ async def _cost(share: int) -> float:
 def _event(number: int, share: int, clock: SystemClock) -> Event:
     bad = number % 100 < share
     pod = number * 7 % (500 if bad else 5_000)
+    about, reason = f"prod/Pod/ns-{pod % 20}/web-{pod}", "BackOff" if bad else "Pulled"
     return make_event(
         number,
         time=clock.now() - timedelta(seconds=1),
         type="Warning" if bad else "Normal",
-        reason="BackOff" if bad else "Pulled",
+        reason=reason,
         message=f"Back-off restarting failed container app in pod web-{pod}" if bad else "Container image is there",
         namespace=f"ns-{pod % 20}",
         name=f"web-{pod}",
-        object=f"prod/Pod/ns-{pod % 20}/web-{pod}",
+        object=about,
+        problem=problem_key(about, reason, "spec.containers{web}"),
         count=1,
         delta=1,
     )

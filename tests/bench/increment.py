@@ -24,9 +24,11 @@ from functools import partial
 import msgspec
 
 from eventer.event import Event
+from eventer.source.wire import Decoder
+from tests.bench.feed import line
+from tests.bench.outage import outage
 from tests.bench.rig import Bench, end, flat_out, printed, say, start
 from tests.helpers.process import free_port
-from tests.helpers.sinks import make_event
 
 
 class Server(abc.ABC):
@@ -67,8 +69,8 @@ def ok(body: bytes, headers: bytes = b"") -> bytes:
 
 
 def sample(count: int) -> list[Event]:
-    """Make events of 600 bytes each."""
-    return [make_event(number, uid="u" * 36, instance="node-1", event="shop/web.18e9") for number in range(count)]
+    """Return the first events that the API server of the benchmarks streams, which are what the sink is sent."""
+    return Decoder("core", "bench", 0, {}).block(b"".join(map(line, range(count)))).arrivals.events
 
 
 async def spend(n: int, size: int, post: Callable[[], Awaitable[object]]) -> None:
@@ -98,9 +100,9 @@ def main(server: Server, client: Callable[..., Awaitable[None]]) -> None:
 
 
 @contextlib.contextmanager
-def serving(kind: str) -> Iterator[str]:
-    """Run the server of a kind, and give its address."""
-    port = free_port()
+def serving(kind: str, port: int = 0) -> Iterator[str]:
+    """Run the server of a kind, at this port or a free one, and give its address."""
+    port = port or free_port()
     server = start("-m", f"tests.bench.{kind}", "server", port)
     try:
         assert server.stdout is not None
@@ -125,24 +127,26 @@ def increment(
     Args:
         bench: to run daemons on.
         n: events of each run.
-        rounds: of everything; what is said is the median.
+        rounds: of everything; what is said is the median, of increments and ratios that of the rounds' own.
         kind: of the sink.
         place: its options, by the address of the server.
         variants: options beside them, by the name of their row. It is measured without any, too.
         clients: arguments of the bare client, by the name of its row: documents, and what else there is. The sink is
             set against the last.
     """
+
+    def seen() -> list[int]:
+        answer: list[int] = msgspec.json.decode(urllib.request.urlopen(f"{url}/seen").read())
+        return answer
+
     with serving(kind) as url:
 
         def path(sink: Mapping[str, object]) -> float:
-            return flat_out(bench, n, {"out": sink})[0]
+            # Few looks: what they cost is no sink's, and a slow machine takes more of them with a sink than without.
+            return flat_out(bench, n, {"out": sink}, every=1.0)[0]
 
         def bare(*args: object) -> float:
             return printed("-m", f"tests.bench.{kind}", "client", url.rpartition(":")[2], *args)[0] * 1e6
-
-        def seen() -> list[int]:
-            answer: list[int] = msgspec.json.decode(urllib.request.urlopen(f"{url}/seen").read())
-            return answer
 
         sink = {"kind": kind, **place(url)}
         cases: dict[str, Callable[[], float]] = {"null sink": partial(path, {"kind": "stdout"})}
@@ -159,9 +163,16 @@ def increment(
     against = list(clients)[-1]
     say(f"\n| {kind}, {n:,} events | CPU µs/event | increment | ÷ {against} | bytes/event |\n|---|---|---|---|---|")
     for name, micros in middle.items():
-        more = micros - middle["null sink"]
-        ratio = "|" if name == "null sink" or name in clients else f"{more:.1f} | {more / middle[against]:.2f}"
+        ratio = "|"
+        if name != "null sink" and name not in clients:
+            more = [mine - null for mine, null in zip(used[name], used["null sink"], strict=True)]
+            ratios = [mine / bare for mine, bare in zip(more, used[against], strict=True)]
+            spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+            ratio = f"{statistics.median(more):.1f} | {statistics.median(ratios):.2f} ({spread})"
         documents, _, size = counted[name]
         say(f"| {name} | {micros:.1f} | {ratio} | {f'{size / documents:.0f}' if documents else ''} |")
     documents, requests, _ = counted["eventer"]
     say(f"\n{requests / documents * 10_000:.1f} requests for 10,000 events.")
+    port = int(url.rpartition(":")[2])
+    with contextlib.ExitStack() as stack:
+        say(outage(bench, n, sink, lambda: stack.enter_context(serving(kind, port)), lambda: seen()[0]))

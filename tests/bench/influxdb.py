@@ -17,7 +17,7 @@ from tests.bench.increment import Server, increment, main, sample, spend
 from tests.bench.rig import Bench
 
 SIZE = 1700
-"""Points of 600 bytes in a write, as a batch of 1 MiB has them."""
+"""Points in a write: about as many as a batch of 1 MiB has."""
 
 
 class Influx(Server):

@@ -23,12 +23,11 @@ from pathlib import Path
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from tests.bench.outage import outage
 from tests.bench.rig import Bench, flat_out, memory, printed, say
 from tests.real.brokers import Kafka
 
 _PARTITIONS = 3
-_BACKLOG = 5
-"""How many times as many events wait for a dead broker as are sent flat out."""
 _BATCH = 2000
 """Events in one send, as the runner's `batch.count`."""
 
@@ -84,29 +83,18 @@ async def _measure(bench: Bench, n: int, rounds: int) -> None:
 
 
 async def _drain(bench: Bench, cluster: Kafka, n: int) -> str:
-    """Let events wait for a dead broker, and say how much memory that takes and how fast they go when it is back."""
     topic = await cluster.topic("drained", partitions=_PARTITIONS)
     cluster.kill()
-    bench.fresh()
-    daemon = bench.daemon({"out": {"kind": "kafka", "brokers": cluster.servers(), "topic": topic}})
-    resident = []
-    for waiting in range(n, _BACKLOG * n + 1, n):
-        bench.ask(f"/load?n={n}")
-        await asyncio.to_thread(bench.ask, "/flood")
-        await asyncio.to_thread(daemon.wait, waiting, pending=False)
-        resident.append(memory(daemon.process.pid))
-    await cluster.restart()
-    while not (already := await cluster.count(topic)):
-        await asyncio.sleep(0.05)
-    began = time.perf_counter()
-    await asyncio.to_thread(daemon.wait, _BACKLOG * n)
-    rate = (_BACKLOG * n - already) / (time.perf_counter() - began)
-    assert await cluster.count(topic) == _BACKLOG * n, "not every event is there once"
-    daemon.stop()
-    return (
-        f"dead broker: {resident[0]:.0f} MiB resident with {n:,} events waiting, {resident[-1]:.0f} with {_BACKLOG * n:,}; "
-        f"back, they go at {rate:,.0f} events/s"
-    )
+    sink = {"kind": "kafka", "brokers": cluster.servers(), "topic": topic}
+    loop = asyncio.get_running_loop()
+
+    def count() -> int:
+        return asyncio.run_coroutine_threadsafe(cluster.count(topic), loop).result()
+
+    def revive() -> None:
+        asyncio.run_coroutine_threadsafe(cluster.restart(), loop).result()
+
+    return await asyncio.to_thread(outage, bench, n, sink, revive, count)
 
 
 async def _keep(cluster: Kafka, topic: str, path: Path) -> None:

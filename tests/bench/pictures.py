@@ -30,7 +30,7 @@ PICTURES: Final[dict[str, tuple[Callable[[Cluster], Any], dict[str, str], int]]]
     "slack-node": (
         lambda cluster: incidents.node_dies(cluster, 60),
         {"kind": "slack", "language": "en", "zone": "Europe/Berlin"},
-        383,
+        431,
     ),
 }
 

@@ -199,8 +199,13 @@ class Daemon:
         if wait:
             self.until(lambda: self.metric("eventer_watch_connected") == 1)
 
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition; raise if the daemon ends, or if nothing comes of it."""
+    def until(self, condition: Callable[[], bool], every: float = 0.1) -> None:
+        """Wait for a condition; raise if the daemon ends, or if nothing comes of it.
+
+        Args:
+            condition: looked at again and again; a look at its metrics costs the daemon a millisecond and a half.
+            every: seconds between looks.
+        """
         patience = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError):
@@ -208,7 +213,7 @@ class Daemon:
                     return
             assert self.process.poll() is None, f"the daemon ended:\n{self.log.read_text()}"
             assert time.monotonic() < patience, f"waited in vain:\n{self.log.read_text()}"
-            time.sleep(0.1)  # each look costs the daemon a millisecond and a half
+            time.sleep(every)
 
     def metrics(self) -> str:
         """Return the page of metrics."""
@@ -222,13 +227,14 @@ class Daemon:
             float(row.rsplit(" ", 1)[1]) for row in text.splitlines() if re.match(rf"{re.escape(name)}[{{ ,]", row)
         )
 
-    def wait(self, n: int, *, pending: bool = True) -> None:
-        """Wait until n events were appended or filtered, and, with `pending`, delivered."""
+    def wait(self, n: int, *, pending: bool = True, every: float = 0.1) -> None:
+        """Wait until n events were appended or filtered, and, with `pending`, delivered; `every` as for `until`."""
         self.until(
             lambda: (
                 self.metric("eventer_journal_head") + self.filtered() >= n
                 and not (pending and self.metric("eventer_reader_pending"))
-            )
+            ),
+            every,
         )
 
     def filtered(self) -> float:
@@ -263,14 +269,19 @@ def sinks_of(bench: Bench) -> dict[str, dict[str, object]]:
     }
 
 
-def flat_out(bench: Bench, n: int, sinks: dict[str, object], **options: object) -> tuple[float, float, float, float]:
-    """Microseconds of CPU an event, events/s, peak MiB and sends of the whole path for n events at once."""
+def flat_out(
+    bench: Bench, n: int, sinks: dict[str, object], *, every: float = 0.1, **options: object
+) -> tuple[float, float, float, float]:
+    """Microseconds of CPU an event, events/s, peak MiB and sends of the whole path for n events at once.
+
+    Progress is looked at `every` so many seconds; see `Daemon.until`.
+    """
     bench.fresh()
     daemon = bench.daemon(sinks, **options)
     bench.ask(f"/load?n={n}")
     before, began = daemon.cpu(), time.perf_counter()
     bench.ask("/flood")
-    daemon.wait(n)
+    daemon.wait(n, every=every)
     wall = time.perf_counter() - began
     used, peak = daemon.cpu() - before, memory(daemon.process.pid, "VmHWM")
     sends = daemon.metric("eventer_sink_sends_total")

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from eventer.alerting.alerts import Alerts, Plan
+from eventer.alerting.alerts import Alerts
 from eventer.alerting.notification import Notification
+from eventer.alerting.plan import Plan
 from eventer.alerting.state import State
 from eventer.catalog import Condition, Reason, Severity, Text
 from eventer.event import Event, Origin, problem_key
@@ -35,6 +36,8 @@ class Words:
         name: Condition(names=(name,), bad=bad, severity="critical", family="node-down", en=_WORDS, zh=_WORDS)
         for name, bad in (("Ready", "False"), ("NetworkUnavailable", "True"))
     }
+
+    version = ""
 
     def of(self, event: Event) -> Reason | Condition | None:
         return self.conditions.get(event.condition) or self.reasons.get(event.reason)

@@ -120,7 +120,7 @@ class Daemon:
 
     async def get(self, path: str) -> tuple[int, str]:
         """GET a path of its server; status 0 if there is no answer."""
-        timeout = aiohttp.ClientTimeout(total=5)
+        timeout = aiohttp.ClientTimeout(total=30)
         try:
             async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self.url + path) as answer:
                 return answer.status, await answer.text()

@@ -9,11 +9,29 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Final, NamedTuple
 
-__all__ = ["PAGES", "ROOT", "Block", "Command", "blocks", "commands", "inline"]
+__all__ = ["EXAMPLE", "PAGES", "ROOT", "Block", "Command", "blocks", "commands", "inline"]
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "charts/eventer/README.md"])
 _FENCE: Final = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+
+EXAMPLE: Final = """\
+sources:
+  - cluster: prod
+filter:
+  - drop: {type: Normal, reason: [Pulled, Created, Started, Scheduled]}
+sinks:
+  screen: {kind: stdout}
+tests:
+  - name: warnings are told
+    event: {type: Warning}
+    sinks: [screen]
+
+  - name: image pulls are told
+    event: {type: Normal, reason: Pulled}
+    sinks: [screen]
+"""
+"""The file that pages mean by `eventer.yaml`."""
 
 
 class Block(NamedTuple):

@@ -6,13 +6,15 @@ import heapq
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
 from eventer.about import About, NodeFacts, PodFacts
-from eventer.alerting.alerts import Alerts, Plan
+from eventer.alerting.alerts import Alerts
 from eventer.alerting.nodes import inhibits
 from eventer.alerting.notification import Notification, Why
+from eventer.alerting.plan import Plan
 from eventer.catalog import shipped
 from eventer.config.inhibition import Inhibit
 from eventer.event import Event, Origin, Part, problem_key
@@ -20,6 +22,7 @@ from eventer.match import Rule, Verdicts
 from eventer.source.nodes_edges import About as Version
 from eventer.source.nodes_edges import Edges
 from eventer.source.nodes_shapes import Condition, Taint
+from tests.helpers.sightings import Memory
 
 START = 1_800_000_000.0
 _TROUBLE = Rule.parse({"severity": ["warning", "critical"]})
@@ -31,18 +34,24 @@ class Fleet:
     Args:
         inhibit: the configuration.
         zones: the zone of each node, by its name; look-ups know them.
+        keeps_open: whether the notifier is one that holds alerts open.
     """
 
-    def __init__(self, inhibit: Inhibit | None = None, zones: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, inhibit: Inhibit | None = None, zones: dict[str, str] | None = None, *, keeps_open: bool = False
+    ) -> None:
         self._now = 0.0
         self._edges = Edges("prod", {}, lambda: _time(self._now))
         self._parts: dict[str, Part] = {}
         self._uids: dict[str, str] = {}
+        self._nodes: dict[str, Memory] = {}
         self._numbers = itertools.count(1)
         self._waiting: list[tuple[float, int, Event]] = []
         self._zones = zones or {}
         self._verdicts = Verdicts([_TROUBLE])
-        self._plan = Plan(by=("cluster", "namespace", "family"), inhibits=inhibits(inhibit or Inhibit()))
+        self._plan = Plan(
+            by=("cluster", "namespace", "family"), inhibits=inhibits(inhibit or Inhibit()), every_end=keeps_open
+        )
         self.alerts = self._made(None)
         self.told: list[tuple[float, Notification]] = []
 
@@ -59,6 +68,12 @@ class Fleet:
         event, number = self._edges.condition(self._version(name), content, self._parts.get(part), 0.0)
         self._parts[part] = number, 0
         self._add(at, event)
+
+    def seen(self, at: float, node: dict[str, Any]) -> None:
+        """A node as the API shows it at that time, whatever has changed of it."""
+        memory = self._nodes.setdefault(node["metadata"]["name"], Memory())
+        for event in memory.see(node):
+            self._add(at, event)
 
     def unreachable(self, at: float, name: str) -> None:
         """The node controller hears nothing of it: all that the kubelet writes turns Unknown at once."""

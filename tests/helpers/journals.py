@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from eventer.clock import Clock
 from eventer.event import Event, Outcome, encode_lines
 from eventer.journal import Journal, Letter, ReaderRecord, StreamKey, StreamRecord, read_books
 from eventer.journal.books import Books
+from eventer.journal.files import FILE
 from tests.helpers.sinks import make_event
 from tests.helpers.virtual import LoopClock, VirtualLoop
 
@@ -27,7 +29,9 @@ __all__ = [
     "balanced",
     "count_threads",
     "everything",
+    "execute",
     "failing",
+    "filled",
     "killed",
     "letter",
     "numbered",
@@ -109,6 +113,23 @@ async def everything(journal: Journal, cursor: int = 0, *, count: int = 1000, si
         lines += piece.lines
         cursor = piece.end
     return lines
+
+
+async def filled(directory: Path, rows: int = 6) -> list[bytes]:
+    """Make a journal with a reader `a` at its begin and so many rows of two events; return their lines."""
+    lines = []
+    async with opened(directory) as journal:
+        await journal.settle("a", ReaderRecord(origin=0, cursor=0))
+        for row in range(rows):
+            lines += await append(journal, numbered(*range(row * 2, row * 2 + 2)))
+    return lines
+
+
+def execute(directory: Path, *statements: str) -> None:
+    """Change the file of a journal that is closed; each statement must change something."""
+    with contextlib.closing(sqlite3.connect(directory / FILE, isolation_level=None)) as connection:
+        for statement in statements:
+            assert connection.execute(statement).rowcount
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ class KubeApi:
         timeout: seconds for one request, answer included.
     """
 
-    def __init__(self, url: str, ca_file: Path, token: str, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, ca_file: Path, token: str, timeout: float = 30.0) -> None:
         self.url = url
         self._ca_file = ca_file
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}

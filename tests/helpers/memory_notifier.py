@@ -57,11 +57,11 @@ class MemoryNotifier:
 
     async def send(self, batch: Batch) -> Sent:
         (line,) = batch.lines
-        note = decode(line)
         self.times.append(asyncio.get_running_loop().time())
         answer = self.script.pop(0) if self.script else self.otherwise
         if isinstance(answer, BaseException):
             raise answer
+        note = decode(line)
         if answer is not None:
             answer(self, note)
         self.told.append(note)
@@ -108,7 +108,7 @@ async def notifying(
         silences=Silences(),
         enrich=enrich,
     )
-    telling = Telling(name, journal.alerting.log(name), fold_lines, journal._clock)
+    telling = Telling(name, journal.alerting.log(name), fold_lines, journal._clock, again=config.repeats_unknown)
     pace = Pace(retry_base=0.5, retry_cap=4.0, probe_base=4.0, probe_cap=8.0)
     runner = Runner(name, sink, config, journal, journal._clock, max_age=max_age, pace=pace, telling=telling)
     await reader.begin()

@@ -13,7 +13,7 @@ from eventer.mirror.mirror import EVERY
 from tests.helpers.inprocess import Life, Site, StillClock
 from tests.helpers.until import until
 
-__all__ = ["NAME", "die", "kept", "names", "note", "position", "revive", "said"]
+__all__ = ["NAME", "die", "exported", "kept", "names", "note", "position", "revive", "said"]
 
 NAME: Final = "eventer"
 """Of the ConfigMap."""
@@ -43,6 +43,15 @@ async def note(life: Life) -> None:
     before = status.current, status.failures
     clock.advance(EVERY)
     await until(lambda: (status.current, status.failures) != before, "the mirror to be looked at")
+
+
+async def exported(site: Site, server: ApiServer, life: Life, *events: str) -> None:
+    """Have Events exported by the sink `out`, and that noted."""
+    for event in events:
+        server.create(event)
+    await site.has(*events)
+    await life.settled("out")
+    await note(life)
 
 
 async def die(site: Site, life: Life) -> None:

@@ -101,6 +101,8 @@ class Robots(AppServer):
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__()
         self.now = now
+        self.losing = 0
+        """So many of the next answers are lost, after what was asked is done."""
         self.refusing: web.Response | None = None
         """The answer to whoever asks for a token of WeCom, in place of that by the rules."""
         self._robots: dict[tuple[str, str], Robot] = {}
@@ -160,6 +162,9 @@ class Robots(AppServer):
                 if robot.script:
                     return robot.script.popleft()
             answer: web.Response = getattr(self, f"_{name}")(request, body, robot, now)
+            if self.losing and request.transport is not None:
+                self.losing -= 1
+                request.transport.abort()
             return answer
 
         return serve

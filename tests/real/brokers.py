@@ -17,10 +17,11 @@ from typing import Any, Final
 import msgspec
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from tests.helpers.oracle import Sight, read_lines
 from tests.helpers.process import Child, free_port, until
@@ -184,10 +185,6 @@ class Kafka:
         for child in self.children:
             child.start()
         await self.ready()
-        # A fresh cluster has no producer ids for its first moments; this waits for one.
-        producer = AIOKafkaProducer(bootstrap_servers=self.servers(), enable_idempotence=True)
-        await producer.start()
-        await producer.stop()
 
     def stop(self) -> None:
         """End everything at once."""
@@ -213,7 +210,9 @@ class Kafka:
         await self.ready()
 
     async def ready(self) -> None:
-        """Wait until every broker that lives is known to each that lives.
+        """Wait until every broker that lives is known to each that lives, and each gives out producer ids.
+
+        For its first moments a broker has none, and the first batch of a producer that has just begun fails.
 
         Raises:
             RuntimeError: a broker ended instead.
@@ -225,16 +224,19 @@ class Kafka:
                 if child.exit_code is not None and not child.alive and child.exit_code != -signal.SIGKILL:
                     raise RuntimeError(f"{child.name} ended ({child.exit_code}):\n{child.tail()}")
             with contextlib.suppress(KafkaError, OSError):
-                for ports, child in zip(self.ports, self.children, strict=True):
+                for node, (ports, child) in enumerate(zip(self.ports, self.children, strict=True), 1):
                     if not child.alive:
                         continue
                     async with self._admin([f"127.0.0.1:{ports['PLAINTEXT']}"]) as admin:
                         if len((await admin.describe_cluster())["brokers"]) < wanted:
                             return False
+                        numbers = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=60_000)
+                        if (await admin._client.send(node, numbers)).error_code:
+                            return False
                 return True
             return False
 
-        await until(answers, "Kafka to be ready", timeout=90, every=0.2)
+        await until(answers, "Kafka to be ready", timeout=180, every=0.2)
 
     # -- data ------------------------------------------------------------------------------------
 

@@ -217,7 +217,7 @@ class ControlPlane:
         """Let it go on (SIGCONT)."""
         self.apiserver.signal(signal.SIGCONT)
 
-    async def ready(self, timeout: float = 60.0, *, number: int = 0) -> None:
+    async def ready(self, timeout: float = 180.0, *, number: int = 0) -> None:
         """Wait until the API server says that it is ready and has its first namespaces."""
         api = self.client(_ADMIN, url=f"https://127.0.0.1:{self.ports[number]}") if number else self.api
 

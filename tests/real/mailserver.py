@@ -88,6 +88,7 @@ def main() -> None:
         require_starttls=True,
         authenticator=_authenticate,
         auth_required=True,
+        ready_timeout=60,
     )
     controller.start()
     (directory / "listening").touch()

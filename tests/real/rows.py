@@ -14,7 +14,19 @@ from tests.helpers.process import until
 from tests.helpers.writer import Truth, Writer, survey
 from tests.real.controlplane import ControlPlane
 
-__all__ = ["SOAK", "WATCH_TIMES", "end_well", "pages_of", "scale", "settled", "source", "truth_of", "webhook", "write"]
+__all__ = [
+    "SOAK",
+    "SOON",
+    "WATCH_TIMES",
+    "end_well",
+    "pages_of",
+    "scale",
+    "settled",
+    "source",
+    "truth_of",
+    "webhook",
+    "write",
+]
 
 SOAK: Final = bool(os.environ.get("EVENTER_SOAK"))
 """Set by `make soak`: rows run with the numbers of docs/faults.md as written."""
@@ -25,6 +37,10 @@ WATCH_TIMES: Final = {
     "eventer.source.settings:StreamSettings.deadline": 5.0,
 }
 """Length of a watch and patience beyond it, shortened from minutes to seconds (`Daemon.scaled`)."""
+
+
+SOON: Final = {"eventer.delivery.breaker:Pace.retry_cap": 5.0}
+"""Seconds after which a sink that was down for long is tried again at the latest, in place of 60 (`Daemon.scaled`)."""
 
 
 def pages_of(items: int) -> dict[str, Any]:

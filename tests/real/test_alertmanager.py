@@ -67,22 +67,31 @@ async def test_an_alert_outlives_restarts_of_both_and_ends_when_the_problem_does
         }
     ]
     daemon.config["sinks"] = {
-        "alerts": {"kind": "alertmanager", "url": server.url, "group": {"interval": "1s", "repeat": "2s"}}
+        "alerts": {
+            "kind": "alertmanager",
+            "url": server.url,
+            "annotations": {"summary": "{{ problem.reason }} at {{ problem.name }}"},
+            "group": {"interval": "1s", "repeat": "2s"},
+        }
     }
     try:
         await daemon.start()
         api.create(about="pod-1", type="Warning", reason="BackOff", message="Back-off restarting failed container")
 
+        found: list[dict[str, Any]] = []
+
         async def fires() -> bool:
-            return len(await server.firing()) == 1
+            found[:] = await server.firing()
+            return len(found) == 1
 
         await until(fires, "the alert")
-        (first,) = await server.firing()
+        (first,) = found
         assert first["labels"] == {
             "alertname": "BackOff", "severity": "warning", "cluster": "prod", "namespace": "default", "kind": "Pod",
             "name": "pod-1", "node": "node-1", "reason": "BackOff", "family": first["labels"]["family"], "region_zone": "cn-1",
         }  # fmt: skip
         assert first["annotations"]["message"] == "Back-off restarting failed container"
+        assert first["annotations"]["summary"] == "BackOff at pod-1"
 
         async def moved(since: dict[str, Any]) -> bool:
             found = await server.firing()
@@ -97,7 +106,7 @@ async def test_an_alert_outlives_restarts_of_both_and_ends_when_the_problem_does
         daemon.kill9()
         await daemon.start()
         await until(fires, "the alert after the daemon's restart")
-        (now,) = await server.firing()
+        (now,) = found
         assert (now["fingerprint"], now["startsAt"]) == (first["fingerprint"], first["startsAt"])
         await until(lambda: moved(now), "the alert to be posted again by the next life")
 

@@ -86,8 +86,10 @@ async def test_w10_rolling_restart(planes: MakePlane, daemons: MakeDaemon) -> No
         finally:
             await api.close()
         await settled(await truth_of(plane, writer), daemon.sights)
-        # Nothing happens to nodes here, so their history may end before they are asked for again.
+        # Nothing happens to nodes here, so their history may end before they are asked for again. A slow machine
+        # may be at it for as long as a watch lasts.
         ended = await daemon.metric("eventer_watch_ended_total", scope="events")
+        ended -= await daemon.metric("eventer_watch_ended_total", scope="events", cause="timeout")
         assert 1 <= ended <= restarts, daemon.child.tail()
         assert await daemon.metric("eventer_watch_relists_total", scope="events") == 1
         await end_well(daemon, await truth_of(plane, writer), exact=True)
@@ -117,10 +119,10 @@ async def test_w15_etcd_killed(planes: MakePlane, daemons: MakeDaemon) -> None:
 
 
 async def test_w4_down_longer_than_the_ttl(planes: MakePlane, daemons: MakeDaemon) -> None:
-    """W4. Until what was written while down is gone, with a TTL of 10 s, in place of 60 s and 180 s."""
-    plane = await planes(event_ttl="10s")
+    """W4. Until what was written while down is gone, with a TTL of 20 s, in place of 60 s and 180 s."""
+    plane = await planes(event_ttl="20s")  # within which a busy machine has started the daemon
     writer = Writer(plane.api, seed=4)
-    daemon = daemons(sources=[source(plane, event_ttl="10s")])
+    daemon = daemons(sources=[source(plane, event_ttl="20s")])
     await daemon.start()
     await write(writer, 10)
     await settled(writer.truth, daemon.sights)
@@ -215,8 +217,9 @@ async def test_w17_state_of_another_cluster(planes: MakePlane, daemons: MakeDaem
     daemon.config["sources"] = [source(second)]
     await daemon.start()
     await write(new, 5)
-    verdict = await end_well(daemon, await truth_of(second, new), exact=True)
-    assert verdict.records == len(await truth_of(first, old)) + len(await truth_of(second, new))
+    await end_well(daemon, await truth_of(second, new), exact=True)
+    # Each once; the API server itself writes an Event or two, which are not counted here.
+    assert len([sight for sight in daemon.sights() if sight.entity in old.truth | new.truth]) == 75
 
 
 async def test_positions_of_two_clusters_two_namespaces_two_epochs(

@@ -49,7 +49,7 @@ async def test_w2_kill9_at_random(plane: ControlPlane, daemons: MakeDaemon) -> N
     async with Receiver() as receiver, asyncio.TaskGroup() as group:
         daemon = daemons(sources=[source(plane, namespaces=["w2"])])
         daemon.config["sinks"]["hook"] = webhook(receiver.url, batch={"count": BATCH})
-        group.create_task(writer.run(rate=100, stop=stop))
+        writing = group.create_task(writer.run(rate=100, stop=stop))
         for _ in range(kills):
             daemon.launch()
             goal = writer.acknowledged + dice.randrange(20, 300)
@@ -59,6 +59,7 @@ async def test_w2_kill9_at_random(plane: ControlPlane, daemons: MakeDaemon) -> N
             if (daemon.state / "journal.db").exists() and (books := daemon.journal()).cursors and books.intake:
                 assert books.faults() == []
         stop.set()
+        await writing
         await daemon.start()
         truth = await truth_of(plane, writer, "w2")
         hook = await settled(truth, lambda: receiver.sights, exact=True)
@@ -126,12 +127,13 @@ async def test_q1_kill_at_every_failpoint(plane: ControlPlane, daemons: MakeDaem
             ),
             "hook": webhook(receiver.url, batch={"count": BATCH}),
         }
-        group.create_task(writer.run(rate=50, stop=stop))
+        writing = group.create_task(writer.run(rate=50, stop=stop))
         daemon.launch(failpoints=f"{name}=kill@{passes}")
         try:
             assert await daemon.child.ended() == SIGKILLED
         finally:
             stop.set()
+        await writing
         await daemon.start()
         truth = await truth_of(plane, writer, namespace)
         hook = await settled(truth, lambda: receiver.sights, exact=True)

@@ -22,7 +22,7 @@ from tests.helpers.writer import Writer
 from tests.real import smalldisk
 from tests.real.conftest import MakeDaemon
 from tests.real.controlplane import ControlPlane
-from tests.real.rows import WATCH_TIMES, end_well, scale, settled, source, truth_of, webhook, write
+from tests.real.rows import SOON, WATCH_TIMES, end_well, scale, settled, source, truth_of, webhook, write
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_q3_disk_full(
     writer = Writer(plane.api, seed=3, namespaces=(namespace,))
     async with Receiver() as receiver:
         receiver.status = 500
-        daemon = daemons(sources=[source(plane, namespaces=[namespace])], enter=disk.enter)
+        daemon = daemons(sources=[source(plane, namespaces=[namespace])], enter=disk.enter, scaled=SOON)
         daemon.config["sinks"]["hook"] = webhook(receiver.url)
         daemon.config["state"]["path"] = str(disk.directory / "state")
         await daemon.start()
@@ -157,6 +157,7 @@ async def test_q4_writes_that_fail(plane: ControlPlane, daemons: MakeDaemon) -> 
     resource.prlimit(daemon.child.pid, resource.RLIMIT_FSIZE, (256 << 10, hard))
     await write(writer, 60)
     await until(lambda: _paused(daemon), "reading to be paused")
+    await write(writer, 10)  # the others may just have found room, and what a sink has settled of them none
     health = await _health(daemon)
     assert health["status"] == "degraded"
     assert "The disk under the state directory refuses" in health["journal"]["trouble"]
@@ -204,7 +205,7 @@ async def test_q10_slow_fsync(plane: ControlPlane, daemons: MakeDaemon) -> None:
     commits = await daemon.metric("eventer_journal_commit_seconds_count")
     books = await daemon.books()
     assert books.head - before.head >= 2000
-    assert commits < 200  # one for each event would have taken a quarter of an hour
+    assert commits < 1000  # however slowly events are written: one for each would have taken a quarter of an hour
     ended = [line["cause"] for line in daemon.log() if line["event"] == "stream is down"]
     assert ended == []
     await end_well(daemon, await truth_of(plane, writer, "q10"), exact=True)

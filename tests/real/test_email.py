@@ -71,17 +71,20 @@ def warn(server: ApiServer, number: int) -> None:
 
 
 async def test_a_warning_is_told_by_mail(daemons: MakeDaemon, server: ApiServer, post: MailServer) -> None:
-    daemon = configured(daemons, server, post, language="zh")
+    html = "<ul>{% for problem in problems %}<li>{{ problem.message }}</li>{% endfor %}</ul>"
+    daemon = configured(daemons, server, post, language="zh", template={"subject": "{{ title }}！", "html": html})
     await daemon.start()
     warn(server, 1)
     await until(lambda: len(post.mails) == 1, "a mail")
     assert await daemon.term() == 0
     (mail,) = post.mails
     assert post.recipients == [["ann@example.com", "bob@example.com"]]
-    assert str(mail["Subject"]) == "[prod] 🟠 BackOff · Pod default/pod-1"
-    body = mail.get_body(("plain",))
-    assert body is not None
-    assert "Back-off restarting 容器 <b>x</b>" in body.get_content()
+    assert str(mail["Subject"]) == "[prod] 🟠 BackOff · Pod default/pod-1！"
+    plain, page = mail.get_body(("plain",)), mail.get_body(("html",))
+    assert plain is not None
+    assert page is not None
+    assert "Back-off restarting 容器 <b>x</b>" in plain.get_content()
+    assert "<li>Back-off restarting 容器 &lt;b&gt;x&lt;/b&gt;</li>" in page.get_content()
     assert read_books(daemon.state).notifiers["mail"].outcomes == {Outcome.DELIVERED: 1}
     assert PASSWORD not in daemon.child.log.read_text()
 

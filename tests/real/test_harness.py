@@ -133,7 +133,7 @@ async def test_real_controllers_write_events(planes: MakePlane) -> None:
 
 async def test_proxy_passes_tls_and_freezes_after_a_count(plane: ControlPlane) -> None:
     async with Proxy(plane.port) as proxy:
-        through = KubeApi(f"https://127.0.0.1:{proxy.port}", plane.ca_file, "token-admin", timeout=1)
+        through = KubeApi(f"https://127.0.0.1:{proxy.port}", plane.ca_file, "token-admin", timeout=5)
         assert await through.text("/readyz") == "ok"
         proxy.freeze_after(50)
         with pytest.raises(TimeoutError):

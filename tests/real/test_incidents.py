@@ -46,6 +46,7 @@ async def plane(tmp_path_factory: Any) -> AsyncIterator[ControlPlane]:
         for number in range(NAMESPACES):
             await made.api.create("/api/v1/namespaces", {"metadata": {"name": f"team-{number}"}})
         await until(lambda: _ready(made), "both nodes to be ready")
+        await until(lambda: _accounts(made), "the namespaces to have the account without which no pod is let in")
         yield made
     finally:
         await made.stop()
@@ -59,6 +60,11 @@ async def _ready(plane: ControlPlane) -> bool:
         if any(c["type"] == "Ready" and c["status"] == "True" for c in each.get("status", {}).get("conditions", []))
     ]
     return len(ready) == 2 and not any(each["spec"].get("taints") for each in nodes)
+
+
+async def _accounts(plane: ControlPlane) -> bool:
+    accounts = await plane.api.items("/api/v1/serviceaccounts?fieldSelector=metadata.name%3Ddefault")
+    return {f"team-{number}" for number in range(NAMESPACES)} <= {each["metadata"]["namespace"] for each in accounts}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -89,7 +95,7 @@ async def at_rest(daemon: Daemon) -> None:
         waiting = await daemon.metric("eventer_alerting_waiting_events", sink="chat")
         return waiting + await daemon.metric("eventer_alerting_pending", sink="chat") == 0
 
-    await until(rests, "alerting to be at rest", timeout=30)
+    await until(rests, "alerting to be at rest", timeout=90)
 
 
 async def ended(daemon: Daemon) -> AlertingRecord:

@@ -32,8 +32,8 @@ from tests.real.controlplane import ControlPlane
 from tests.real.influxdb import PASSWORD, TLS, USER, Influxdb
 from tests.real.rows import end_well, scale, settled, source, truth_of, write
 
-SOON = {"eventer.delivery.breaker:Pace.probe_base": 1.0, "eventer.delivery.breaker:Pace.probe_cap": 2.0}
-"""How often what is blocked is probed: minutes otherwise."""
+SOON = {f"eventer.delivery.breaker:Pace.{name}": 2.0 for name in ("retry_cap", "probe_base", "probe_cap")}
+"""How often what fails is tried again: up to a minute otherwise, and what is blocked every one to five minutes."""
 PAGE = Path(__file__).parents[2] / "docs/sinks/influxdb.md"
 GRAFANA = {
     "$timeFilter": "time > now() - 1h",
@@ -286,7 +286,7 @@ async def test_a_write_that_is_too_large_goes_in_halves(
 ) -> None:
     """413: the server takes 2 MB, the sink was told 16 MiB."""
     database = await influxdb.database("large")
-    batch = {"bytes": "16MiB", "age": "2s"}
+    batch = {"bytes": "16MiB", "count": 300, "age": "1m"}  # all in one, however slowly they are written
     daemon, writer = await begun(plane, daemons, "in-large", store(influxdb, database, batch=batch))
     await write(writer, 300, message=lambda number: f"{number} " * 2500)
     truth = await truth_of(plane, writer, "in-large")

@@ -78,7 +78,7 @@ def login(mechanism: str, password: str = PASSWORD, username: str = USER) -> Sas
 
 def bearer(expires: float) -> SaslConfig:
     """Make a token that the broker takes: without signature, as only brokers of tests do."""
-    claims = {"sub": USER, "iat": int(expires) - 3600, "exp": int(expires)}
+    claims = {"sub": USER, "iat": int(min(expires, time.time())) - 3600, "exp": int(expires)}
     parts = (
         base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in ({"alg": "none"}, claims)
     )
@@ -101,7 +101,7 @@ def bearer(expires: float) -> SaslConfig:
         ("SASL", AUTHORITY, login("PLAIN", "wrong"), "refuses the user"),
         ("SASL", AUTHORITY, login("SCRAM-SHA-256", "wrong"), "refuses the user"),
         ("SASL", AUTHORITY, login("SCRAM-SHA-512", username="nobody"), "refuses the user"),
-        ("LOGIN", None, bearer(time.time() + 3600), ""),
+        ("LOGIN", None, bearer(time.time() + 86_400), ""),
         ("LOGIN", None, bearer(time.time() - 60), "refuses our token"),
         ("LOGIN", None, None, "does not speak PLAINTEXT"),
         ("PLAINTEXT", None, login("PLAIN"), "wants no login"),

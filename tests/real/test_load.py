@@ -77,7 +77,7 @@ async def test_l4_an_idle_daemon_asks_once_a_watch(bench: Bench, daemons: MakeDa
     after = await requests()
     made = {kind: after[kind] - before.get(kind, 0) for kind in after}
     watches = made.pop("watch")
-    assert watches == 7
+    assert 7 <= watches <= 9  # two at most end between two looks of a busy machine
     assert made.pop("probe", 0) <= watches / 3 + 1
     assert not any(made.values()), made
     assert (await asyncio.to_thread(bench.received))["requests"] == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest_asyncio
@@ -25,6 +25,8 @@ async def playing(tmp_path_factory: Any) -> Any:
     plane = ControlPlane(
         tmp_path_factory.mktemp("nodes"), users=("reader",), controllers=True, kwok=True, node_grace=GRACE
     )
+    # A lease is renewed every quarter of this: by itself every 10 s, of which one that is late is given up.
+    plane.kwok.argv.append("--node-lease-duration-seconds=8")
     try:
         await plane.start()
         yield plane
@@ -48,14 +50,38 @@ async def status_of(plane: ControlPlane, name: str, type_: str) -> str:
     return str(found.get(type_, ""))
 
 
-async def patch(plane: ControlPlane, name: str, type_: str, status: str, reason: str) -> None:
-    """Write a condition as node-problem-detector does: a strategic merge patch of the status."""
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    condition = {"type": type_, "status": status, "reason": reason, "message": f"{type_} was checked"}
+async def patch(
+    plane: ControlPlane,
+    name: str,
+    type_: str,
+    status: str,
+    reason: str,
+    *,
+    heard: datetime | None = None,
+    since: datetime | None = None,
+    writer: str = "node-problem-detector",
+) -> None:
+    """Write a condition as node-problem-detector does: a strategic merge patch of the status.
+
+    Args:
+        plane, name: where and of which node.
+        type_, status, reason: of the condition.
+        heard, since: when its writer was heard of last, and it became what it is; now, unless they are given.
+        writer: who that is.
+    """
+    now = datetime.now(UTC)
+    condition = {
+        "type": type_,
+        "status": status,
+        "reason": reason,
+        "message": f"{type_} was checked",
+        "lastTransitionTime": (since or now).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lastHeartbeatTime": (heard or now).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
     await plane.api.request(
         "PATCH",
-        f"/api/v1/nodes/{name}/status?fieldManager=node-problem-detector",
-        {"status": {"conditions": [condition | {"lastTransitionTime": now, "lastHeartbeatTime": now}]}},
+        f"/api/v1/nodes/{name}/status?fieldManager={writer}",
+        {"status": {"conditions": [condition]}},
         content_type="application/strategic-merge-patch+json",
     )
 
@@ -147,6 +173,46 @@ async def patch_heartbeat(plane: ControlPlane, name: str) -> None:
         {"status": {"conditions": [{"type": "KernelDeadlock", "lastHeartbeatTime": now}]}},
         content_type="application/strategic-merge-patch+json",
     )
+
+
+async def test_a_detector_that_has_been_silent_for_17_days_is_told_once_across_kill_9(
+    planes: MakePlane, daemons: MakeDaemon
+) -> None:
+    """Together with the doubt about what it had said, and then that it is heard of again, and says the same."""
+    plane = await planes()
+    # Of an object that is made with nothing in it, the API server does not note who writes to it.
+    await plane.api.create("/api/v1/nodes", {"metadata": {"name": "deserted", "labels": {"pool": "batch"}}})
+    days = [datetime.now(UTC) - timedelta(days=number) for number in range(21)]
+    bad = ("KernelDeadlock", "True", "DockerHung")
+
+    async def kubelet() -> None:
+        await patch(plane, "deserted", "Ready", "True", "KubeletReady", since=days[20], writer="kubelet")
+
+    await patch(plane, "deserted", "NetworkUnavailable", "False", "RouteCreated", heard=days[20], since=days[20])
+    await patch(plane, "deserted", *bad, heard=days[17], since=days[18])
+    await kubelet()
+    daemon = daemons(sources=[source(plane)])
+    await daemon.start()
+    await until(lambda: len(edges(daemon, "deserted")) == 2, "the silence")
+    daemon.kill9()
+    await kubelet()
+    await plane.compact()
+    await daemon.start()
+    await kubelet()
+    await patch(plane, "deserted", *bad, since=days[18])
+    await until(lambda: len(edges(daemon, "deserted")) == 4, "word of the detector")
+    assert await daemon.term() == 0
+    told = edges(daemon, "deserted")
+    assert [(each["condition"], each["status"], each["state"]) for each in told] == [
+        ("KernelDeadlock", "True", "unknown"),
+        ("DetectorSilent", "True", "firing"),
+        ("KernelDeadlock", "True", "firing"),
+        ("DetectorSilent", "False", "resolved"),
+    ]
+    assert told[1]["component"] == "node-problem-detector"
+    assert told[1]["since"] == days[17].strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert len({each["id"] for each in told}) == 4
+    assert daemon.journal().faults() == []
 
 
 async def test_w41_flaps_while_down(planes: MakePlane, daemons: MakeDaemon) -> None:

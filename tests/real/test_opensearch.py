@@ -28,8 +28,8 @@ from tests.real.controlplane import ControlPlane
 from tests.real.opensearch import OpenSearch
 from tests.real.rows import end_well, scale, settled, source, truth_of, write
 
-SOON = {"eventer.delivery.breaker:Pace.probe_base": 1.0, "eventer.delivery.breaker:Pace.probe_cap": 2.0}
-"""How often what is blocked is probed: minutes otherwise."""
+SOON = {f"eventer.delivery.breaker:Pace.{name}": 2.0 for name in ("retry_cap", "probe_base", "probe_cap")}
+"""How often what fails is tried again: up to a minute otherwise, and what is blocked every one to five minutes."""
 TLS = Path(__file__).parents[1] / "sinks/tls"
 
 
@@ -49,6 +49,8 @@ async def all_there(
     node: OpenSearch, index: str, truth: Mapping[str, Truth], daemon: Daemon, *, sink: str = "search"
 ) -> None:
     """Wait until the sink has settled everything, and compare the store with the truth."""
+    # The file first: only then has the daemon read it all.
+    assert (await settled(truth, daemon.sights, exact=True)).faults() == []
 
     async def even() -> bool:
         books = await daemon.books()
@@ -111,6 +113,7 @@ async def test_each_document_once_though_store_and_daemon_are_killed_under_load(
     await until(lambda: _some(opensearch, "killed-*", load + 1), "more documents")
     opensearch.freeze()
     await writing
+    await write(writer, 20)  # what went before may be there already
 
     async def timed_out() -> bool:
         return await daemon.metric("eventer_sink_sends_total", sink="search", result="retry:timeout") > 0
@@ -189,6 +192,7 @@ async def test_s6_what_a_strict_mapping_refuses_are_dead_letters_and_nothing_els
     await write(writer, 190)
     refused = {(await writer.create(series=True)).uid for _ in range(10)}
     truth = await truth_of(plane, writer, "os-strict")
+    assert (await settled(truth, daemon.sights, exact=True)).faults() == []  # the refused ones were written last
     await all_there(opensearch, "strict", {uid: item for uid, item in truth.items() if uid not in refused}, daemon)
     assert await opensearch.count("strict") == 190
     books = await daemon.books()
@@ -249,7 +253,7 @@ async def test_s7_a_request_that_is_too_large_goes_in_halves(
     plane: ControlPlane, daemons: MakeDaemon, opensearch: OpenSearch
 ) -> None:
     """S7. 413: the node takes 1 MB, the sink was told 16 MiB."""
-    batch = {"bytes": "16MiB", "age": "2s"}
+    batch = {"bytes": "16MiB", "count": 200, "age": "1m"}  # all in one, however slowly they are written
     daemon, writer = await begun(plane, daemons, "os-large", store(opensearch, "large", batch=batch))
     await write(writer, 200, message=lambda number: f"{number} " * 2000)
     truth = await truth_of(plane, writer, "os-large")

@@ -36,13 +36,14 @@ BROKEN = [
 async def writing(writer: Writer, rate: float) -> AsyncIterator[None]:
     """Write so many Events a second while the block runs."""
 
-    task = asyncio.create_task(writer.run(rate=rate))
-    try:
-        yield
-        assert not task.done()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(writer.run(rate=rate, stop=stop))
+        try:
+            yield
+            assert not task.done()
+        finally:
+            stop.set()  # not cancelled: a write that is under way could come after the survey
 
 
 def put(daemon: Daemon, text: str) -> None:

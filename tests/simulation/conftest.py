@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-SEEDS = 200
+SEEDS = 100
 """Of `make test`."""
 SOAK_SEEDS = 20_000
 

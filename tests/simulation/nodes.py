@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from eventer.clock import Clock
@@ -42,7 +43,9 @@ class NodeWork:
         self.gone: set[str] = set()
         """uids of nodes that were deleted."""
         self._nodes = api.server.nodes
-        self._nodes.now = clock.now
+        self._nodes.now = lambda: clock.now() + self._ahead
+        self._ahead = timedelta()
+        """By which the writers' clocks are ahead: what they do in hours happens in seconds here."""
         self._dice = dice
         self._cluster = cluster
         self._made = 0
@@ -62,6 +65,17 @@ class NodeWork:
         for _ in range(count):
             self._operate()
             await asyncio.sleep(self._dice.choice((0.0, 0.0, 0.1, 0.4, self._dice.random())))
+        for _, name in sorted(self._nodes.store.objects):
+            if self._dice.random() < 0.5:
+                await self._last_words(name)
+
+    async def _last_words(self, name: str) -> None:
+        """Let a node be ready for long, so that at the end it is known who is silent on it."""
+        self._change(name, "Ready", "True", "")
+        for silent in ((), *self._dice.choices(((), TYPES[1:], TYPES[2:]), k=2)):
+            self._ahead += timedelta(minutes=40)
+            self._nodes.heartbeat(name, silent=silent)
+            await asyncio.sleep(self._dice.choice((0.0, 0.4)))
 
     def _operate(self) -> None:
         dice = self._dice
@@ -71,8 +85,10 @@ class NodeWork:
             self._create(next(name for name in "vwxyz" if name not in names))
             return
         name = dice.choice(names)
+        if dice.random() < 0.3:
+            self._ahead += timedelta(minutes=dice.choice((1, 5, 16, 40)))
         if chance < 0.4:
-            self._nodes.heartbeat(name)
+            self._nodes.heartbeat(name, silent=dice.choice(((), TYPES[1:], TYPES[2:], TYPES[:1])))
         elif chance < 0.85:
             self._change(name, dice.choice(TYPES), dice.choice(STATUSES), dice.choice(("", "", "Other")))
         elif chance < 0.93:
@@ -106,6 +122,21 @@ def _conditions(node: dict[str, Any]) -> dict[str, tuple[str, str, str]]:
     }
 
 
+def _silent(node: dict[str, Any]) -> bool | None:
+    """Whether somebody has renewed a condition, and does so no more; None where nobody can tell."""
+    times = {
+        each["type"]: [datetime.fromisoformat(each[name]) for name in ("lastHeartbeatTime", "lastTransitionTime")]
+        for each in node["status"]["conditions"]
+    }
+    if "Ready" not in times or _conditions(node)["Ready"][0] != "True":
+        return None
+    heard, since = times["Ready"]
+    late = heard.replace(second=0) - timedelta(minutes=15)
+    if since >= late:
+        return None
+    return any(beat < late and set_ < beat.replace(second=0) - timedelta(minutes=1) for beat, set_ in times.values())
+
+
 def untold(work: NodeWork, arrived: list[Event], listed: int | None, *, normal: bool) -> list[str]:
     """Return what of the nodes should have come to a far side, and has not.
 
@@ -128,6 +159,9 @@ def untold(work: NodeWork, arrived: list[Event], listed: int | None, *, normal: 
                 continue
             if last is None or (last.status, last.reason) != (status, reason):
                 missing.append(f"{uid} {type_} is {status} {reason}: {last and (last.id, last.status, last.reason)}")
+        last, silent = newest.get(f"{uid}/DetectorSilent"), _silent(node)
+        if silent is not None and (normal or silent) and (last is not None and last.state == "firing") != silent:
+            missing.append(f"{uid} is {'' if silent else 'not '}silent: {last and (last.id, last.state)}")
         last = newest.get(f"{uid}/Unschedulable")
         if normal and (last is not None and last.state == "firing") != bool(node["spec"].get("unschedulable")):
             missing.append(f"{uid} {node['spec']}: {last and (last.id, last.state)}")

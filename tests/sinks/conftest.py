@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.authorities import few_authorities, one_authority
 from tests.helpers.farside import FarSide
+
+__all__ = ["few_authorities", "one_authority"]
 
 
 @pytest.fixture

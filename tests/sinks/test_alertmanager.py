@@ -5,6 +5,7 @@ A real one is asked in tests/real/test_alertmanager.py.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from eventer.alerting.digest import fold
-from eventer.alerting.notification import Notification, Why
+from eventer.alerting.notification import FOLDED, Notification, Why
 from eventer.alerting.render.alertmanager import LABEL, OURS
 from eventer.clock import SystemClock
 from eventer.config.load import load
@@ -26,6 +27,7 @@ from eventer.sink import NotifierConfig, SinkContext
 from eventer.values import Duration, Secret
 from sinks._auth import AuthConfig
 from sinks.alertmanager import AlertGroupConfig, Config, Sink
+from tests.helpers.looptime import pass_by
 from tests.helpers.notes import (
     SAMPLES,
     START,
@@ -39,6 +41,7 @@ from tests.helpers.notes import (
 )
 from tests.helpers.oncall import FakeAlertmanager
 from tests.helpers.sinks import CANARY, HOSTILE
+from tests.helpers.until import until
 
 HOLD = 3 * 300
 NOW = START + 10_000
@@ -143,15 +146,12 @@ async def test_what_is_counted_and_not_named_is_one_alert_that_ends_by_itself(fa
 
 async def test_a_digest_names_what_it_can_and_leaves_nothing_firing_for_ever(far: FakeAlertmanager) -> None:
     now = NOW - 1
-    going = [
-        note(item(name=f"web-{n}", since=now, last=now), number=n + 1, group={"name": f"web-{n}"}) for n in range(30)
-    ]
-    over = note(
-        item(name="old", since=now - 60, last=now, ended=now), why=Why.RESOLVED, number=31, group={"name": "old"}
-    )
+    names = [f"web-{n}" for n in range(FOLDED + 10)]
+    going = [note(item(name=name, since=now, last=now), group={"name": name}) for name in names]
+    over = note(item(name="old", since=now - 60, last=now, ended=now), why=Why.RESOLVED, group={"name": "old"})
     await send(sink_of(far.url), fold([*going, over]))
     names = [labels["alertname"] for labels in far.going(now + 1)]
-    assert names.count("BackOff") == 20
+    assert names.count("BackOff") == FOLDED
     assert names.count("EventerMoreProblems") == 1
     assert far.going(now + HOLD + 60) == []
 
@@ -211,7 +211,7 @@ async def test_of_a_post_that_is_refused_the_bad_alert_is_found_and_the_others_a
     assert "Pod shop/bad" in str(caught.value)
     assert "invalid value" in caught.value.answer
     assert {dict(key)["name"] for key in far.alerts} == {"good-1", "good-2"}
-    assert len(far.bodies) == 4  # all, and each once
+    assert [len(posted) for posted in far.bodies] == [3, 1, 2, 1, 1]  # all, and then by halves
 
 
 async def test_a_400_that_is_gone_when_each_is_posted_alone_is_none(far: FakeAlertmanager) -> None:
@@ -306,6 +306,36 @@ async def test_a_replica_that_hangs_costs_its_time_out_once(far: FakeAlertmanage
     assert len(far.headers) == 1
     assert len(other.alerts) == 2
     await sink.close()
+
+
+class Slow(FakeAlertmanager):
+    """Refuses a value of a label, and takes longer for each answer than half of the time that a send may take."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.refused = "bad"
+        self._monkeypatch = monkeypatch
+
+    def answer(self, request: web.Request, body: Any, size: int) -> web.Response:
+        pass_by(2000, self._monkeypatch)
+        return super().answer(request, body, size)
+
+
+async def test_what_one_replica_took_is_sent_however_long_another_takes_to_say_what_is_bad(
+    far: FakeAlertmanager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each alert is asked for by itself: what is answered in time each could take longer than a send may."""
+    async with Slow(monkeypatch) as slow:
+        slow.answering.clear()
+        sink = sink_of(f"{slow.url},{far.url}", timeout=Duration(3000))
+        await sink.open(None)
+        sending = asyncio.create_task(sink.send(batch_of(note(item(name="bad"), item(name="good")))))
+        await until(lambda: len(far.bodies) == 1, "the other to answer")
+        slow.answering.set()
+        sent = await sending
+        assert "gave no complete answer in time" in sent.note
+        assert len(slow.bodies) <= 2
+        await sink.close()
 
 
 async def test_a_cancelled_send_leaves_nothing_open(far: FakeAlertmanager) -> None:

@@ -113,15 +113,16 @@ async def test_links_of_the_user_stay_whole_and_one_that_fails_is_told(far: Rece
 def test_a_message_is_as_long_as_the_service_takes_it(text: str, most: int) -> None:
     long = item(message=text, name=text[:253], namespace=text[:253], reason=text[:1024], owner=text[:500])
     for told in (note(long), note(*[long] * 20, firing=700, unnamed=680)):
-        title, body, _ = written(told, View(), 250, most)
+        made = written(told, View(), 250, most)
+        title, body = made.title, made.body
         assert 0 < len(title) + len(body) < most or (title == "" and len(body) <= most)
         assert len(title) <= 250
 
 
 def test_a_text_message_says_what_a_lock_screen_would() -> None:
-    title, body, kind = written(SAMPLES["oom"], View(), 0, 160)
-    assert (title + body).startswith("[prod] 🔴 OOMKilling · Node cn-shanghai.10.0.3.17 ×3")
-    assert kind == "failure"
+    made = written(SAMPLES["oom"], View(), 0, 160)
+    assert (made.title + made.body).startswith("[prod] 🔴 OOMKilling · Node cn-shanghai.10.0.3.17 ×3")
+    assert made.kind == "failure"
 
 
 # -- failures --------------------------------------------------------------------------------------

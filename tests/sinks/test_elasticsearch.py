@@ -184,6 +184,19 @@ async def test_a_long_id_becomes_its_hash_and_one_with_escapes_stays(search: Sea
     ]
 
 
+@pytest.mark.parametrize(
+    "name", ['"', '",', 'a",', '","time":"1999-01-01T00:00:00Z', "back\\", '\\",', ",", "time", "é💥"]
+)
+@pytest.mark.parametrize("mode", ["events", "latest"])
+async def test_an_id_that_looks_like_more_of_the_line_is_an_id(search: Search, mode: Any, name: str) -> None:
+    index = "events-{yyyy.MM.dd}" if mode == "events" else "events"
+    async with opened(search, mode=mode, index=index) as sink:
+        await sink.send(batch_of([make_event(1, id=name, entity=name)]))
+    ((key, document),) = search.documents.items()
+    assert key == ("events-2026.03.01" if mode == "events" else "events", name)
+    assert (document["id"], document["@timestamp"]) == (name, "2026-03-01T12:00:01Z")
+
+
 async def test_ecs(search: Search) -> None:
     async with opened(search, layout="ecs") as sink:
         await sink.send(batch_of([FULL, make_event(2, type="Normal", node="", namespace="")]))

@@ -17,9 +17,11 @@ from eventer.sink import Sent
 from eventer.values import Duration, Secret
 from sinks._tls import TlsConfig
 from sinks.email import LoginConfig
+from tests.helpers.looptime import pass_by
 from tests.helpers.mailhost import MailHost, Strange
 from tests.helpers.notes import send
 from tests.helpers.sinks import CANARY
+from tests.helpers.until import until
 from tests.sinks.test_email import ANN, failed, login, sink_of
 from tests.sinks.test_tls import server_tls, tls
 
@@ -89,7 +91,7 @@ async def test_a_greeting_is_read(greeting: bytes, kind: type[SinkError], reason
 
 async def test_a_far_side_that_says_nothing_is_given_up() -> None:
     async with Strange(b"", hangs_up=False) as strange:
-        error = await failed(sink_of(strange, timeout=Duration(0.2)))
+        error = await failed(sink_of(strange, timeout=Duration(2)))
     assert (type(error), error.reason) == (Retry, "timeout")
     assert "write `security: tls`" in str(error)
 
@@ -143,6 +145,31 @@ async def test_the_first_address_that_answers_is_taken(host: MailHost, monkeypat
 async def test_what_comes_after_the_message_was_taken_changes_nothing(host: MailHost, reply: str) -> None:
     host.answer("QUIT", reply)
     assert await send(sink_of(host)) == Sent()
+
+
+class Clinging(MailHost):
+    """Takes a message, and leaves our leave without an answer for longer than any limit."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self._monkeypatch = monkeypatch
+        self._gone = asyncio.Event()
+
+    async def handle_QUIT(self, *_: object) -> str:  # noqa: N802 - aiosmtpd's name
+        pass_by(1000, self._monkeypatch)
+        await self._gone.wait()
+        return "221 Bye"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._gone.set()
+        await until(lambda: not self.open, "the connection to end")
+        await super().__aexit__()
+
+
+async def test_what_was_taken_is_sent_though_the_time_is_over_before_the_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Clinging(monkeypatch) as host:
+        assert await send(sink_of(host)) == Sent()
+        assert len(host.got) == 1
 
 
 # -- secrecy -------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from eventer.alerting.digest import fold
-from eventer.alerting.notification import SAID, Notification, Why
+from eventer.alerting.notification import FOLDED, SAID, Notification, Why
 from eventer.alerting.render.pagerduty import dedup_key
 from eventer.clock import SystemClock
 from eventer.errors import Blocked, Rejected, Retry, SinkError
@@ -129,10 +129,10 @@ def test_a_key_is_as_long_as_it_may_be_and_that_of_one_group_only() -> None:
 # -- several at once -------------------------------------------------------------------------------
 
 
-def _digest() -> Notification:
+def _digest(groups: int = 30) -> Notification:
     going = [
         note(item(name=f"web-{n}", since=START + n), number=n + 1, group={"cluster": "prod", "name": f"web-{n}"})
-        for n in range(30)
+        for n in range(groups)
     ]
     over = [
         note(
@@ -149,14 +149,14 @@ def _digest() -> Notification:
 
 
 async def test_of_a_digest_each_group_gets_its_own_last_word(far: FakePagerDuty) -> None:
-    """Nothing is left open for ever, and nothing is lost, though the digest names 20 problems only."""
+    """Nothing is left open for ever, and nothing is lost, though the digest names some problems only."""
     for n in range(30):
         far.incidents[dedup_key({"cluster": "prod", "name": f"old-{n}"})] = {}
-    await send(sink_of(far), _digest())
-    assert set(far.incidents) == {dedup_key({"cluster": "prod", "name": f"web-{n}"}) for n in range(30)}
+    await send(sink_of(far), _digest(FOLDED + 10))
+    assert set(far.incidents) == {dedup_key({"cluster": "prod", "name": f"web-{n}"}) for n in range(FOLDED + 10)}
     assert len(far.resolved) == 30
     summaries = [event["payload"]["summary"] for event in far.incidents.values()]
-    assert sum("BackOff · Pod shop/web-" in summary for summary in summaries) == 20
+    assert sum("BackOff · Pod shop/web-" in summary for summary in summaries) == FOLDED
     assert sum("] 🟠 1 problem" in summary for summary in summaries) == 10
 
 
@@ -202,6 +202,35 @@ async def test_a_digest_that_was_taken_in_part_goes_on_where_it_stopped(far: Fak
     await sink.send(batch_of(_digest()))
     assert len(far.bodies) == 121  # another digest begins anew
     await sink.close()
+
+
+class Losing(FakePagerDuty):
+    """Takes the events of some groups, and its answers get lost on the way."""
+
+    lost: Collection[str] = ()
+
+    def answer(self, request: web.Request, body: Any, size: int) -> web.Response:
+        answer = super().answer(request, body, size)
+        return web.Response(status=502) if body["dedup_key"] in self.lost else answer
+
+
+async def test_an_incident_that_an_event_without_an_answer_opened_is_ended() -> None:
+    group, other = {"name": "web"}, {"name": "other"}
+    over = note(item(ended=START + 9), why=Why.RESOLVED, severity="info", group=group)
+    again = note(item(), group=group, number=2)
+    key, waits = dedup_key(group), dedup_key(other)
+    async with Losing(KEY) as far:
+        sink = sink_of(far)
+        await sink.open(None)
+        for words, lost in (([over], {waits}), ([over, again], {waits, key})):
+            far.lost = lost
+            with pytest.raises(Retry):
+                await sink.send(batch_of(fold([*words, note(item(name="other"), group=other, number=9)])))
+        assert set(far.incidents) == {key, waits}
+        far.lost = ()
+        await sink.send(batch_of(fold([over, again, over, note(item(name="other"), group=other, number=9)])))
+        assert set(far.incidents) == {waits}
+        await sink.close()
 
 
 def test_of_very_many_groups_those_that_are_over_are_all_in_the_digest() -> None:

@@ -116,7 +116,7 @@ TEXTS = st.text(max_size=50) | HARMFUL
 
 
 @given(name=TEXTS, namespace=TEXTS, kind=TEXTS, message=TEXTS, team=TEXTS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_x4_no_event_adds_a_header_or_chooses_where_it_goes(
     far: FarSide, name: str, namespace: str, kind: str, message: str, team: str
 ) -> None:

@@ -9,14 +9,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from eventer.about import About, NamespaceFacts
 from eventer.errors import Rejected
 from eventer.event import Event, Origin
 from eventer.sink import Batch, SinkContext
 from eventer.values import Secret
 from sinks import sls
 from sinks._sls_credentials import Credentials, SlsAuthConfig
+from sinks._sls_logs import AT_ONCE
 from sinks._sls_protobuf import encode_group, encode_log
 from sinks._sls_signature import signed
 from tests.helpers.aliyun import Metadata, write_add_on, write_sts
@@ -209,6 +214,50 @@ async def test_an_event_as_it_is_has_its_fields_as_texts(service: LogService) ->
     assert {name: text for name, text in taken.fields.items() if name != "labels"} == {
         name: str(value) for name, value in line.items() if name != "labels"
     }
+
+
+TEXT = st.sampled_from(["", "x", 'é💥\n"\\\x1b', *("y" * length for length in (110, 127, 128, 255, 256, 20_000))])
+TEXTS = st.dictionaries(TEXT, TEXT, min_size=1, max_size=2)
+TIME = st.datetimes(timezones=st.just(UTC))
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"message": TEXT, "namespace": TEXT, "time": TIME},
+            optional={
+                "delta": st.integers(0, 1 << 40),
+                "first": TIME,
+                "action": TEXT,
+                "duration": st.floats(0, 1e9),
+                "labels": TEXTS,
+                "about": st.builds(lambda labels: About(namespace=NamespaceFacts(labels=labels)), TEXTS),
+            },
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_batch_has_of_each_event_the_fields_of_its_line(changes: list[dict[str, Any]]) -> None:
+    batch = batch_of([make_event(number, **each) for number, each in enumerate(changes)])
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    expected = b""
+    for line, event in zip(batch.lines, batch.events, strict=True):
+        texts = {
+            name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            for name, value in msgspec.json.decode(line).items()
+        }
+        time = min(event.time, now)
+        seconds = int(time.timestamp())
+        expected += encode_log(seconds, time.microsecond * 1000, texts) if seconds >= 0 else encode_log(0, 0, texts)
+    assert b"".join(sls.Logs("eventer", {}).of(batch, now)) == expected
+
+
+async def test_a_large_batch_is_there_in_its_order(service: LogService) -> None:
+    batch = batch_of([make_event(number) for number in range(2 * AT_ONCE + 1)])
+    async with opened(service) as sink:
+        await sink.send(batch)
+    assert [taken.fields["id"] for taken in service.logs] == [event.id for event in batch.events]
 
 
 async def test_the_layout_of_kube_eventer(service: LogService) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from eventer.demo.apiserver import ApiServer
+from tests.helpers.authorities import few_authorities, one_authority
 from tests.helpers.inprocess import Site
+
+__all__ = ["few_authorities", "one_authority"]
 
 
 @pytest.fixture

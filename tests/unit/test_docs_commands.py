@@ -22,7 +22,7 @@ from eventer.cli import COMMANDS, main, parser_with
 from eventer.config.load import examine
 from eventer.config.types import Config
 from eventer.match import FIELDS, Rule
-from tests.helpers.documents import ROOT, Block, Command, blocks, commands, inline
+from tests.helpers.documents import EXAMPLE, ROOT, Block, Command, blocks, commands, inline
 
 BLOCKS: Final = list(blocks())
 COMMANDS_SHOWN: Final = list(commands())
@@ -68,23 +68,6 @@ NOT_RUN: Final = {
         ("kafka-topics.sh", "kafka-acls.sh", "kafka-get-offsets.sh", "kafka-console-consumer.sh"), "Kafka's own tools"
     ),
 }
-EXAMPLE: Final = """\
-sources:
-  - cluster: prod
-filter:
-  - drop: {type: Normal, reason: [Pulled, Created, Started, Scheduled]}
-sinks:
-  screen: {kind: stdout}
-tests:
-  - name: warnings are told
-    event: {type: Warning}
-    sinks: [screen]
-
-  - name: image pulls are told
-    event: {type: Normal, reason: Pulled}
-    sinks: [screen]
-"""
-"""The file that pages mean by `eventer.yaml`."""
 
 
 def arguments(line: str) -> list[str] | None:

@@ -261,7 +261,7 @@ OPS = st.lists(
 
 @given(ops=OPS, capacity=st.sampled_from([3, 10**6]), before=st.sampled_from([0, 12]))
 @settings(
-    max_examples=3000 if os.environ.get("EVENTER_SOAK") else 60,
+    max_examples=3000 if os.environ.get("EVENTER_SOAK") else 40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

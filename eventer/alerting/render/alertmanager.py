@@ -8,18 +8,19 @@ is, annotations say how it stands (https://prometheus.io/docs/alerting/latest/cl
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from eventer.alerting.notification import Item, Notification, Why
-from eventer.alerting.render.message import View, compose
+from eventer.alerting.render.message import Message, View, compose
+from eventer.alerting.render.own import OwnAnnotations, alone
 from eventer.alerting.render.words import heading, left_out, name_of, times, title
-from eventer.text import shorten
+from eventer.text import escape, shorten
 
-__all__ = ["LABEL", "OURS", "Alert", "alerts"]
+__all__ = ["LABEL", "OURS", "Alert", "Alerts", "Own", "alerts", "shown"]
 
 LABEL: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 """What every version takes as the name of a label or an annotation; two underscores in front are Prometheus' own
@@ -55,11 +56,30 @@ class Alert(
     @property
     def what(self) -> str:
         """What it tells, in a few words."""
-        return self.annotations["summary"]
+        return self.annotations.get("summary", self.labels["alertname"])
 
 
-def alerts(note: Notification, view: View, own: Mapping[str, str], now: float, until: float) -> tuple[list[Alert], str]:
-    """Return the alerts that a notification tells of, and what a person should know of them; mostly nothing.
+class Own(msgspec.Struct, frozen=True):
+    """What the user puts on alerts."""
+
+    labels: Mapping[str, str] = {}
+    """On each alert."""
+    annotations: OwnAnnotations = OwnAnnotations({})
+    """On each alert of a problem, before ours."""
+
+
+class Alerts(msgspec.Struct, frozen=True):
+    """What to post for a notification."""
+
+    made: Sequence[Alert]
+    note: str
+    """What a person should know of it; mostly nothing."""
+    defaulted: bool
+    """Whether annotations of the user's own are missing somewhere, because their template failed."""
+
+
+def alerts(note: Notification, view: View, own: Own, now: float, until: float) -> Alerts:
+    """Return the alerts that a notification tells of.
 
     Problems that it counts and does not name become one alert together: those that go on are posted by themselves as
     soon as their group speaks again, and those that are over end when nobody posts them any more.
@@ -67,30 +87,57 @@ def alerts(note: Notification, view: View, own: Mapping[str, str], now: float, u
     Args:
         note: what to tell.
         view: language and zone of the annotations, and links.
-        own: labels of the user, on each alert.
+        own: labels and annotations of the user.
         now: seconds since 1970.
         until: when an alert is to end that is not posted again, seconds since 1970.
     """
     faults: list[str] = []
-    made = [_problem(item, note, view, own, now, until, faults) for item in note.items]
+    failed: list[str] = []
+    made = []
+    for item in note.items:
+        message = compose(alone(note, msgspec.structs.replace(item, ended=None)), view)  # what it means stays the same
+        mine, why = own.annotations(*_as_it_is(item, note, message, view), view.zone)
+        made.append(_problem(item, message, view, own.labels, mine, now, until))
+        faults += message.faults
+        failed += why
     named = sum(item.ended is None for item in note.items)
     if note.why is Why.ALIVE:
-        made.append(_other(_ALIVE, note, view, own, now, until))
+        made.append(_other(_ALIVE, note, view, own.labels, now, until))
     elif note.why is Why.SUMMARY:
-        made.append(_other(_OLD, note, view, own, now, until))
+        made.append(_other(_OLD, note, view, own.labels, now, until))
     elif note.firing > named or note.untracked:
-        made.append(_other(_REST, note, view, own, now, until))
-    return made, " ".join(dict.fromkeys(faults))
+        made.append(_other(_REST, note, view, own.labels, now, until))
+    return Alerts(made, " ".join(dict.fromkeys([*faults, *failed])), bool(failed))
+
+
+def shown(note: Notification, told: Alerts, view: View) -> tuple[Message, dict[str, Any]]:
+    """Return alerts as a message for people, and as the text of one."""
+    lines = []
+    for alert in told.made:
+        lines.append(", ".join(f"{name}={value}" for name, value in alert.labels.items()))
+        lines += [f"  {name}: {escape(text)}" for name, text in alert.annotations.items()]
+    usual = compose(note, view)
+    message = Message(title=usual.title, colour=usual.colour, body="\n".join(lines), faults=[told.note])
+    return message, {"msgtype": "text", "text": {"content": f"{usual.title}\n{message.body}"}}
+
+
+def _as_it_is(item: Item, note: Notification, message: Message, view: View) -> tuple[Notification, Message]:
+    """Return what templates are to see of a problem: also that it is over."""
+    told = alone(note, item)
+    if item.ended is not None:
+        over = compose(told, view)
+        message = msgspec.structs.replace(message, title=over.title, colour=over.colour)
+    return told, message
 
 
 def _problem(
     item: Item,
-    note: Notification,
+    message: Message,
     view: View,
     own: Mapping[str, str],
+    mine: Mapping[str, str],
     now: float,
     until: float,
-    faults: list[str],
 ) -> Alert:
     labels = {
         "alertname": item.reason,
@@ -104,12 +151,6 @@ def _problem(
         "reason": item.reason,
         "family": item.family,
     }
-    # What it means stays the same when it is over.
-    alone = msgspec.structs.replace(
-        note, items=[msgspec.structs.replace(item, ended=None)], firing=1, resolved=0, unnamed=0, untracked=0, folded=0
-    )
-    message = compose(alone, view)
-    faults += message.faults
     said = {part.name: part.text for part in message.parts}
     means, remedy, causes, command, runbook = (
         heading(word, view.language) for word in ("means", "remedy", "causes", "command", "runbook")
@@ -117,6 +158,7 @@ def _problem(
     links = {link.name: link.url for link in message.links}
     url = next(iter(links.values()), "") if view.links else ""
     about = [item.message, said.get(means, ""), *(f"{word}: {said[word]}" for word in (remedy, causes) if word in said)]
+    about += message.rest
     annotations = links | {
         "summary": f"{item.reason} · {name_of(item)}{times(item)}",
         "description": "\n".join(filter(None, about)),
@@ -130,6 +172,7 @@ def _problem(
         "remedy": said.get(remedy, said.get(causes, "")),
         "command": said.get(command, ""),
         "runbook_url": links.pop(runbook, ""),
+        **mine,
     }
     since = min(item.since, now)
     return Alert(

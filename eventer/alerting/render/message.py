@@ -14,7 +14,7 @@ import msgspec
 
 from eventer.alerting.notification import Item, Notification, Why
 from eventer.alerting.render.links import LINK, LinkTemplate
-from eventer.alerting.render.words import MARKS, SHARED, facts, heading, left_out, name_of, times, title
+from eventer.alerting.render.words import MARKS, SHARED, facts, heading, kept_quiet, left_out, name_of, times, title
 from eventer.catalog import Catalog, Condition, Language, Reason, Text, fill, shipped
 from eventer.event import Event, Origin
 from eventer.match import Rule
@@ -45,6 +45,7 @@ _TITLE: Final = 200
 """Bytes of a title: a lock screen cuts it long before that."""
 _NAME: Final = 253
 """Bytes of a name or a reason; no object's name is longer."""
+_TOO_LONG: Final = "With the template a message is too long, which went out in the usual words."
 
 Colour = Literal["critical", "warning", "info", "resolved"]
 _T = TypeVar("_T")
@@ -122,11 +123,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     parts: Sequence[Part] = ()
     """What is said of the one problem, or of all of them."""
     rest: Sequence[str] = ()
-    """Sentences on what is counted and not named."""
+    """Sentences on what is counted and not named, and on what was kept quiet."""
     links: Sequence[Link] = ()
     mentions: Mentions = Mentions()
     body: str | None = None
     """What stands in place of facts, problems, parts and rest, in the dialect's markup: words of the user's own."""
+    html: str | None = None
+    """The same as HTML, for a dialect that has both."""
     faults: Sequence[str] = ()
     """Why links, or the user's own words, are missing, for the log."""
     defaulted: bool = False
@@ -171,7 +174,7 @@ def compose(note: Notification, view: View, named: int = NAMED, value: int = _ME
         else [],
         problems=[] if alone else [_told(item, min(_LINE, value), note.group, same=same) for item in items],
         parts=parts,
-        rest=rest,
+        rest=[*rest, *kept_quiet(note.quieted, view.language)],
         links=links,
         mentions=_mentions(note, view),
         faults=faults,
@@ -215,7 +218,8 @@ def _shrinking(note: Notification, view: View) -> Iterator[Message]:
     least = compose(note, view, 0, 64)
     yield least
     if view.own is not None:
-        yield from _shrinking(note, msgspec.structs.replace(view, own=None))
+        for message in _shrinking(note, msgspec.structs.replace(view, own=None)):
+            yield msgspec.structs.replace(message, faults=[*message.faults, _TOO_LONG], defaulted=True)
     yield msgspec.structs.replace(least, rest=(), mentions=Mentions(), body=None)
 
 

@@ -8,7 +8,7 @@ that changes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,13 +16,14 @@ import msgspec
 
 from eventer.alerting.notification import Item, Notification, Said, Why
 from eventer.alerting.render.message import Message, View, compose, line
+from eventer.alerting.render.own import OwnWords
 from eventer.alerting.render.plain import defuse
 
-__all__ = ["KEY", "SUMMARY", "dedup_key", "events"]
+__all__ = ["KEY", "Events", "dedup_key", "events", "own_words", "shown"]
 
 KEY: Final = 255
 """Characters of a `dedup_key`."""
-SUMMARY: Final = 1_024
+_SUMMARY: Final = 1_024
 """Characters of a summary."""
 _SOURCE: Final = 255
 """Characters of the other words of an event; no length of them is documented."""
@@ -32,8 +33,28 @@ _NAMED: Final = 20
 """Problems that the details name; there is room for all."""
 
 
-def events(note: Notification, view: View) -> tuple[list[dict[str, Any]], str]:
-    """Return what to send for a notification, without the routing key, and what a person should know of it.
+class Events(msgspec.Struct, frozen=True):
+    """What to send for a notification."""
+
+    made: Sequence[dict[str, Any]] = ()
+    """The events, without the routing key."""
+    note: str = ""
+    """What a person should know of it."""
+    defaulted: bool = False
+    """Whether the user's own words are missing somewhere, because their template failed."""
+
+
+def own_words(summary: str) -> OwnWords:
+    """Return words of the user's own for summaries.
+
+    Raises:
+        ValueError: see `OwnWords`.
+    """
+    return OwnWords(summary, "", names=("summary",), longest=4 * _SUMMARY)
+
+
+def events(note: Notification, view: View) -> Events:
+    """Return what to send for a notification.
 
     One event for each group: mostly one, of a digest as many as there are groups in it. A summary of old events makes
     none, for nobody is to be called for what is long over.
@@ -44,10 +65,31 @@ def events(note: Notification, view: View) -> tuple[list[dict[str, Any]], str]:
     """
     several = note.folded or note.groups
     if note.why in {Why.SUMMARY, Why.ALIVE} or (several and not note.said):
-        return [], f"No incident is opened for a summary: {compose(note, view).title}" if note.events else ""
+        usual = msgspec.structs.replace(view, own=None)
+        said = f"No incident is opened for a summary: {compose(note, usual).title}" if note.events else ""
+        return Events(note=said)
+    made: list[dict[str, Any]] = []
     faults: list[str] = []
-    made = [_event(each, view, faults) for each in ([_of(said, note) for said in note.said] if several else [note])]
-    return made, " ".join(dict.fromkeys(faults))
+    defaulted = False
+    for each in [_of(said, note) for said in note.said] if several else [note]:
+        message = compose(each, view, _NAMED) if each.goes_on else None
+        made.append(_event(each, message))
+        if message is not None:
+            faults += message.faults
+            defaulted |= message.defaulted
+    return Events(made=made, note=" ".join(dict.fromkeys(faults)), defaulted=defaulted)
+
+
+def shown(told: Events) -> dict[str, Any]:
+    """Return events as the text of a message."""
+    lines = [told.note] if told.note else []
+    for event in told.made:
+        payload = event.get("payload", {})
+        lines.append(payload.get("summary", f"{event['event_action']} {event['dedup_key']}"))
+        for name, value in payload.get("custom_details", {}).items():
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            lines.append(f"  {name}: {text}")
+    return {"msgtype": "text", "text": {"content": "\n".join(lines)}}
 
 
 def dedup_key(group: Mapping[str, str]) -> str:
@@ -56,15 +98,19 @@ def dedup_key(group: Mapping[str, str]) -> str:
     return key if len(key) <= KEY else f"eventer:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-def _event(note: Notification, view: View, faults: list[str]) -> dict[str, Any]:
+def _event(note: Notification, message: Message | None) -> dict[str, Any]:
+    """Return the event for one group.
+
+    Args:
+        note: the group's last word.
+        message: it in words; None where all is over.
+    """
     key = {"dedup_key": dedup_key(note.group)}
-    if not note.goes_on:
+    if message is None:
         return {"event_action": "resolve"} | key
-    message = compose(note, view, _NAMED)
-    faults += message.faults
     going = [item for item in note.items if item.ended is None]
     payload = {
-        "summary": defuse(message.title)[:SUMMARY],
+        "summary": _short(defuse(message.title)),
         "source": _source(note, going),
         "severity": note.severity,
         "timestamp": datetime.fromtimestamp(min((item.since for item in going), default=note.at), UTC).isoformat(),
@@ -81,6 +127,10 @@ def _event(note: Notification, view: View, faults: list[str]) -> dict[str, Any]:
         **({"links": links} if links else {}),
         **key,
     }
+
+
+def _short(summary: str) -> str:
+    return summary if len(summary) <= _SUMMARY else f"{summary[: _SUMMARY - 1]}…"
 
 
 def _details(note: Notification, message: Message) -> dict[str, Any]:
@@ -125,6 +175,7 @@ def _of(said: Said, digest: Notification) -> Notification:
         said=[],
         shared={},
         groups=0,
+        quieted=None,  # nobody counted whose it was
     )
 
 

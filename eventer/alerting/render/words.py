@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from typing import Final
 
-from eventer.alerting.notification import Item, Notification, Why
+from eventer.alerting.notification import Item, Notification, Quieted, Why
 from eventer.catalog import Language, Severity
 
-__all__ = ["MARKS", "SHARED", "facts", "heading", "left_out", "name_of", "times", "title"]
+__all__ = ["MARKS", "SHARED", "facts", "heading", "kept_quiet", "left_out", "name_of", "times", "title"]
 
 MARKS: Final[dict[Severity | str, str]] = {"critical": "🔴", "warning": "🟠", "info": "🔵", "resolved": "✅"}
 
@@ -36,6 +36,11 @@ _WORDS: Final[dict[Language, dict[str, str]]] = {
         "untracked": "{n} events not followed one by one",
         "more": "and {n} more problems",
         "over": "and {n} more are over",
+        "quieted": "kept quiet: {problems} of {objects}, which {follow} from this",
+        "least": "kept quiet: at least {problems} of {objects}, which {follow} from this",
+        "follow": "follow",
+        "pods": "{n} pods",
+        "objects": "{n} objects",
         "cluster": "Cluster",
         "namespace": "Namespace",
         "object": "Object",
@@ -79,6 +84,11 @@ _WORDS: Final[dict[Language, dict[str, str]]] = {
         "untracked": "另有 {n} 个事件未逐一跟踪",
         "more": "另有 {n} 个问题",
         "over": "另有 {n} 个已恢复",
+        "quieted": "由此引起而未单独通知：{objects}的 {problems}",
+        "least": "由此引起而未单独通知：至少 {objects}的 {problems}",
+        "follow": "",
+        "pods": "{n} 个 Pod ",
+        "objects": "{n} 个对象",
         "cluster": "集群",
         "namespace": "命名空间",
         "object": "对象",
@@ -120,6 +130,9 @@ _ONE: Final[dict[Language, dict[str, str]]] = {
         "untracked": "1 event not followed one by one",
         "more": "and 1 more problem",
         "over": "and 1 more is over",
+        "follow": "follows",
+        "pods": "1 pod",
+        "objects": "1 object",
         "returns_value": "once",
     },
     "zh": {},
@@ -208,6 +221,16 @@ def left_out(note: Notification, named: Sequence[Item], language: Language) -> l
     firing = note.firing - sum(item.ended is None for item in named)
     said = (("more", firing), ("over", resolved), ("untracked", note.untracked))
     return [_count(key, n, language) for key, n in said if n]
+
+
+def kept_quiet(quieted: Quieted | None, language: Language) -> list[str]:
+    """Return a sentence on what is not told because it follows from what is; none if that is nothing."""
+    if quieted is None:
+        return []
+    problems = _count("problems", quieted.problems, language)
+    objects = _count("pods" if quieted.pods == quieted.objects else "objects", quieted.objects, language)
+    said = _WORDS[language]["least" if quieted.more else "quieted"]
+    return [said.format(problems=problems, objects=objects, follow=_count("follow", quieted.problems, language))]
 
 
 def _count(word: str, n: int, language: Language) -> str:

@@ -130,6 +130,25 @@ def build(part: Part, program: Program) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def build_patiently(part: Part, program: Program) -> None:
+    """Build one program, up to three times: Go does not ask a proxy again that fails once in some hundred modules.
+
+    What was fetched before is not fetched again.
+
+    Raises:
+        subprocess.CalledProcessError: it could not be built the third time either.
+    """
+    for turn in (1, 2, 3):
+        try:
+            build(part, program)
+        except subprocess.CalledProcessError:
+            if turn == 3:
+                raise
+            print(f"real parts: {program.name} once more; a download may have failed", file=sys.stderr, flush=True)
+        else:
+            return
+
+
 def main() -> int:
     """Build what is missing; return the exit code."""
     names = missing()
@@ -156,7 +175,7 @@ def main() -> int:
             print(f"real parts: {program.name} {part.version} ...", flush=True)
             began = time.monotonic()
             try:
-                build(part, program)
+                build_patiently(part, program)
             except subprocess.CalledProcessError as error:
                 print(
                     f"real parts: {program.name} could not be built (go ended with {error.returncode}); its "

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from eventer.alerting import quota
+from eventer.alerting.alerts import Alerts
 from eventer.alerting.muting import Mute
 from eventer.alerting.nodes import inhibits
 from eventer.alerting.notification import Why
 from eventer.alerting.problems import ends
 from eventer.alerting.state import Problem
 from eventer.alerting.terms import Timing
+from eventer.catalog import Catalog, Reason
+from eventer.catalog.changes import CatalogChanges, ReasonChange
 from eventer.config.inhibition import Inhibit
 from eventer.event import Event, Origin
 from eventer.group import Quota, Threshold, When
 from eventer.match import Rule
 from eventer.values import Duration
-from tests.helpers.alerting import START, Played, node, pod
+from tests.helpers.alerting import START, Played, Words, node, pod
 
 OFTEN = Threshold(match=Rule.parse({"reason": "BackOff"}), when=When(count=3, within=Duration(600)))
 LONG = Threshold(match=Rule.parse({}), lasts=Duration(300))
@@ -190,6 +195,100 @@ def test_what_waits_for_a_quota_goes_by_the_new_one_after_a_reload(after: Quota 
     played.restart(("name",), quota=after)
     played.run(90_000, since=31)
     assert next(note.at - START for note in played.told[1:] if "b" in {item.name for item in note.items}) == at
+
+
+NINE = Threshold(match=Rule.parse({}), when=When(count=9, within=Duration(900)))
+
+
+@pytest.mark.parametrize(
+    ("before", "event"),
+    [
+        (LONG, pod("Unhealthy", 0)),
+        (LONG, pod("BackOff", 0)),
+        (LONG, node("Ready", "firing", 0)),
+        (NINE, pod("Unhealthy", 0)),
+        (NINE, pod("BackOff", 0)),
+    ],
+)
+def test_what_is_held_is_told_when_its_threshold_is_gone(before: Threshold, event: Event) -> None:
+    played = Played(thresholds=[before])
+    played.log += [event]
+    played.settle(0)
+    played.run(100)
+    assert played.told == []
+    played.restart()
+    played.run(200, since=100)
+    assert [(note.why, note.at - START, note.events) for note in played.told] == [(Why.FIRST, 110, 1)]
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        (Threshold(match=Rule.parse({}), lasts=Duration(120)), [130]),
+        (Threshold(match=Rule.parse({}), lasts=Duration(900)), [910]),
+        (Threshold(match=Rule.parse({}), when=When(count=2, within=Duration(600))), [110]),
+        (Threshold(match=Rule.parse({}), when=When(count=4, within=Duration(600))), []),
+        (Threshold(match=Rule.parse({}), when=When(count=2, within=Duration(30))), []),
+        (Threshold(match=Rule.parse({"reason": "Other"}), when=When(count=9, within=Duration(600))), [110]),
+    ],
+)
+def test_what_is_held_is_judged_by_the_thresholds_of_now(after: Threshold, told: list[float]) -> None:
+    played = Played(thresholds=[OFTEN], timing=Timing(quiet=1e5, repeat=1e6))
+    for at in (0, 100):
+        played.log += [pod("BackOff", at)]
+        played.settle(at)
+    played.restart(thresholds=[after], timing=Timing(quiet=1e5, repeat=1e6))
+    played.run(5000, since=100)
+    assert [note.at - START for note in played.told] == told
+
+
+def test_what_nobody_counted_has_come_once() -> None:
+    played = Played(thresholds=[LONG])
+    played.log += [pod("BackOff", 0), pod("BackOff", 0)]
+    played.settle(0)
+    played.restart(thresholds=[OFTEN])
+    for at in (1, 2):
+        assert played.told == []
+        played.log += [pod("BackOff", at)]
+        played.settle(at)
+        played.settle(at + 20)
+    assert [note.events for note in played.told] == [4]
+
+
+def test_a_restart_with_the_same_thresholds_judges_nothing_anew() -> None:
+    first = Threshold(match=Rule.parse({"message": "/^it begins/"}), lasts=Duration(300))
+    told = []
+    for restarts in (0, 3):
+        played = Played(thresholds=[first], timing=Timing(repeat=1e6))
+        for at, message in ((0, "it begins"), (50, "it goes on")):
+            event = pod("BackOff", at)
+            event.message = message
+            played.log += [event]
+            played.settle(at)
+        for _ in range(restarts):
+            played.restart(thresholds=[first], timing=Timing(repeat=1e6))
+        played.run(2000, since=50)
+        told.append([note.at for note in played.told])
+    assert told == [[START + 310]] * 2
+
+
+def test_what_a_changed_catalog_calls_normal_no_more_is_told() -> None:
+    class Changed(Words):
+        version = "2"
+        reasons: ClassVar = {
+            "FailedScheduling": Reason(names=("FailedScheduling",), severity="warning", family="scheduling")
+        }
+
+    played = Played()
+    played.log += [pod("FailedScheduling", 0)]
+    played.settle(0)
+    wanted, _, plan = played._made
+    played._made = wanted, Changed(), plan
+    played.alerts = Alerts(*played._made, played._stored)
+    played.run(100, since=5)
+    assert [note.at - START for note in played.told] == [15]
+    catalogs = [Catalog(), Catalog(CatalogChanges(reasons={"BackOff": ReasonChange(patience=Duration(9))}))]
+    assert catalogs[0].version == Catalog().version != catalogs[1].version
 
 
 # -- what mutes, and what is held -----------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from eventer.alerting.digest import fold
-from eventer.alerting.notification import ITEMS, Why
-from tests.helpers.alerting import Played, pod
+from eventer.alerting.notification import FOLDED, Quieted, Why
+from tests.helpers.alerting import START, Played, pod
+from tests.helpers.notes import item, note
 
 
 def test_one_notification_needs_no_folding() -> None:
@@ -26,7 +29,7 @@ def test_a_storm_over_forty_namespaces_is_one_message_with_every_event_in_its_co
     assert digest.group == {"cluster": "prod", "family": "crash"}
     assert digest.reasons == {"BackOff": 500}
     assert digest.unnamed + len(digest.items) == 500
-    assert len(digest.items) == ITEMS
+    assert len(digest.items) == FOLDED
 
 
 def test_the_last_word_of_a_group_counts_and_what_was_over_stays_over() -> None:
@@ -54,3 +57,20 @@ def test_a_digest_of_digests_and_of_a_summary_loses_no_count() -> None:
     assert [note.why for note in told].count(Why.SUMMARY) == 1
     twice = fold([fold(told[:2]), *told[2:]])
     assert (twice.events, twice.folded, twice.untracked) == (5, 5, 1)
+
+
+def test_what_was_kept_quiet_is_summed_over_groups_and_over_what_was_over_before() -> None:
+    few, many = Quieted(problems=3, objects=2, pods=1), Quieted(problems=10, objects=10, pods=10, more=True)
+    n1, n2, n3 = (item(kind="Node", namespace="", name=name, quieted=few) for name in ("n1", "n2", "n3"))
+    group = {"cluster": "prod", "family": "node-down"}
+    told = [
+        note(n1, group=group, quieted=few),
+        note(msgspec.structs.replace(n1, ended=START), n2, group=group, quieted=few + few),
+        note(n2, n3, group=group, quieted=few + few),
+        note(item(), quieted=many),
+        note(item(name="other"), group={"cluster": "test"}),
+    ]
+    assert fold(told).quieted == Quieted(problems=19, objects=16, pods=13, more=True)
+    over = note(msgspec.structs.replace(n1, ended=START), why=Why.RESOLVED, group=group, quieted=few)
+    assert fold([told[0], over]).quieted == few
+    assert fold(told[-1:] * 2).quieted is None

@@ -254,7 +254,7 @@ def test_what_finds_no_room_is_muted_one_by_one() -> None:
 
 
 def test_names_of_mutes_are_counted_one_by_one_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventer.alerting.alerts.MUTES", 1)
+    monkeypatch.setattr("eventer.alerting.state.MUTES", 1)
     names = iter(["one", "two", "three"])
     played = Played(problems=0, mutes=[lambda *_: Mute("silence", next(names))])
     played.log += [pod("BackOff", 0, name=name) for name in "abc"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eventer.about import About, NodeFacts, PodFacts
@@ -120,6 +120,15 @@ def test_an_event_keeps_others_quiet_until_its_opposite_or_until_no_more_is_hear
     assert stage.until(pod("Unhealthy", 3201, name="web"), 3201) == 3200 + QUIET
 
 
+def test_a_source_of_several_reasons_is_over_by_the_opposite_of_the_last() -> None:
+    stage = Stage(rule({"family": "volume_mount"}, {"reason": "Unhealthy"}, "cluster", "namespace"))
+    for at, reason in enumerate(("Faulted", "FailedAttachVolume", "FailedMount", "SuccessfulAttachVolume")):
+        stage.see(at, pod(reason, at))
+    assert stage.until(pod("Unhealthy", 5), 5) == 2 + QUIET
+    stage.see(10, pod("Started", 10))
+    assert stage.until(pod("Unhealthy", 11), 11) == 10 + CALM
+
+
 def test_an_event_that_was_over_before_it_was_seen_keeps_nothing_quiet() -> None:
     stage = Stage(SHOP)
     stage.see(3600, pod("BackOff", 0))
@@ -209,6 +218,7 @@ _STEPS = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_STEPS, max_size=20))
 @example([("n1", "firing", 0), ("n1", "resolved", 0), ("n1", "resolved", int(CALM))])
 def test_who_is_quiet_follows_from_the_last_word_of_each_node(steps: list[tuple[str, str, int]]) -> None:

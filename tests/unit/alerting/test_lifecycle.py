@@ -9,6 +9,7 @@ import pytest
 from eventer.alerting.muting import Mute
 from eventer.alerting.notification import Why
 from eventer.alerting.problems import calm_of
+from eventer.alerting.state import Problem, State
 from eventer.alerting.terms import Timing
 from eventer.catalog import Reason
 from eventer.event import Event
@@ -16,6 +17,7 @@ from eventer.group import Quota, Threshold, When
 from eventer.match import Rule
 from eventer.values import Duration
 from tests.helpers.alerting import START, Played, Words, node, pod
+from tests.helpers.fleet import Fleet
 
 
 class Hush:
@@ -219,6 +221,41 @@ def test_the_same_news_of_a_node_again_does_not_end_itself() -> None:
     (group,) = played.books.groups.values()
     (problem,) = group.problems.values()
     assert (problem.count, problem.calm, problem.returns) == (2, None, 0)
+
+
+def test_it_is_over_by_the_opposite_of_what_it_was_last() -> None:
+    fleet = Fleet()
+    for at, reason in ((0, "FailedAttachVolume"), (10, "FailedMount"), (60, "SuccessfulAttachVolume")):
+        fleet.event(at, "Pod", "web", reason, normal=reason.startswith("S"))
+    fleet.play(60)
+    (problem,) = _problems(fleet.alerts.books)
+    assert (problem.over, problem.calm) == (("Started",), None)
+    fleet.event(70, "Pod", "web", "Started", normal=True)
+    fleet.play(70)
+    (problem,) = _problems(fleet.alerts.books)
+    assert (problem.calm, problem.ended_by) == (START + 70, "Started")
+
+
+@pytest.mark.parametrize("order", [("BackOff", "Unhealthy"), ("Unhealthy", "BackOff")])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_has_an_opposite_is_over_by_it_whichever_came_first(order: tuple[str, str], restarts: bool) -> None:
+    played = Played(thresholds=[Threshold(match=Rule.parse({}), lasts=Duration(300))])
+    played.log += [pod(reason, at) for at, reason in enumerate(order)]
+    played.settle(1)
+    if restarts:
+        played.restart(thresholds=[Threshold(match=Rule.parse({}), lasts=Duration(300))])
+    (problem,) = _problems(played.books)
+    assert problem.needs is not None
+    assert not problem.needs.blind
+    played.run(400, since=1)
+    played.log += [pod("Started", 400)]
+    played.settle(400)
+    played.run(2000, since=400)
+    assert [(note.why, note.at - START) for note in played.told] == [(Why.FIRST, 310), (Why.RESOLVED, 1000)]
+
+
+def _problems(books: State) -> list[Problem]:
+    return [problem for group in books.groups.values() for problem in group.problems.values()]
 
 
 # -- what finds no room ---------------------------------------------------------------------------

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from eventer.config.inhibition import Inhibit
-from tests.helpers.fleet import Fleet
+from tests.helpers.fleet import START, Fleet
+from tests.helpers.sightings import condition, node
 
+DAY = 86_400
 PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure")
 
 
@@ -242,3 +247,62 @@ def test_a_whole_zone_that_fails_is_one_message() -> None:
             fleet.event(n * 0.5 + 3, "Pod", f"web-{n}-{pod}", "NodeNotReady", component="node-controller")
     fleet.play(1000)
     assert [(note.firing, note.severity) for _, note in fleet.told] == [(12, "critical")]
+
+
+def shown(name: str, heard: float, detector: float, ready: str = "True", since: float = -30 * DAY) -> dict[str, Any]:
+    """A node of whose detector nothing was heard since then; it had said that the kubelet is not well."""
+
+    def stamp(at: float) -> str:
+        return datetime.fromtimestamp(START + at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    return node(
+        condition("Ready", ready, stamp(since), lastHeartbeatTime=stamp(heard)),
+        condition("KubeletUnhealthy", "True", stamp(-20 * DAY), lastHeartbeatTime=stamp(detector)),
+        condition("NTPProblem", "False", stamp(-20 * DAY), lastHeartbeatTime=stamp(detector)),
+        name=name,
+        uid=name,
+    )
+
+
+def test_a_condition_whose_last_heartbeat_is_17_days_old_is_one_low_alert_and_no_page() -> None:
+    fleet = Fleet()
+    for minute in range(0, 24 * 60, 5):
+        fleet.seen(minute * 60, shown("n1", minute * 60, -17 * DAY))
+    assert fleet.play(DAY) == ["n1 detector bad"]
+    (note,) = fleet.spoken
+    (item,) = note.items
+    assert (note.severity, item.condition, item.since) == ("warning", "DetectorSilent", START - 17 * DAY)
+    assert "KubeletUnhealthy (True, KubeletUnhealthyIsTrue)" in item.message
+    fleet.seen(DAY, shown("n1", DAY, DAY))  # it is heard of, and says the same
+    assert sorted(fleet.play(DAY + 1800)) == ["n1 detector over", "n1 kubelet bad"]
+
+
+def test_who_keeps_alerts_open_hears_again_that_a_detector_is_silent() -> None:
+    fleet = Fleet(keeps_open=True)
+    fleet.seen(0, shown("n1", 0, -17 * DAY))
+    assert fleet.play(DAY / 4) == ["n1 detector bad"] * 2
+
+
+def test_detectors_that_all_fall_silent_are_two_messages_at_most() -> None:
+    """Of the first that are found out, and of all: kubelets write in turn, within five minutes."""
+    fleet = Fleet()
+    for minute in range(0, 60, 5):
+        for n in range(300):
+            fleet.seen(minute * 60 + n / 10, shown(f"n{n}", minute * 60, min(minute, 10) * 60))
+    assert {line.split(" ", 1)[1] for line in fleet.play(3600)} == {"kubelet bad", "detector bad"}
+    notes = [note for note in fleet.spoken if note.group["family"] == "detector"]
+    assert len(notes) <= 2
+    assert (notes[-1].firing, notes[-1].severity) == (300, "warning")
+
+
+def test_the_detector_of_a_node_that_is_down_is_not_told_and_was_told_goes_on() -> None:
+    fleet = Fleet()
+    fleet.seen(0, shown("n1", 0, -17 * DAY))
+    fleet.seen(0, shown("n2", 0, 0))
+    assert sorted(fleet.play(900)) == ["n1 detector bad", "n2 kubelet bad"]
+    for name, detector in (("n1", -17 * DAY), ("n2", 0)):
+        fleet.seen(1000, shown(name, 900, detector, "Unknown", 1000))
+        fleet.seen(5000, shown(name, 5000, detector, "True", 5000))  # which is back, its detector not yet
+    assert sorted(fleet.play(5600)) == [
+        "n1 node_not_ready bad", "n1 node_not_ready over", "n2 node_not_ready bad", "n2 node_not_ready over",
+    ]  # fmt: skip

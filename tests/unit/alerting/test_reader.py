@@ -15,9 +15,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from eventer import failpoint
-from eventer.alerting.alerts import GROUPS
 from eventer.alerting.notification import Why, decode
-from eventer.alerting.reader import AlertReader, plan_of
+from eventer.alerting.plan import GROUPS, plan_of
+from eventer.alerting.reader import AlertReader
 from eventer.alerting.silences import Silences
 from eventer.alerting.terms import Timing
 from eventer.config.inhibition import Inhibit

@@ -24,7 +24,7 @@ from tests.helpers.journals import append, balanced, failing, killed, opened
 from tests.helpers.memory_notifier import MemoryNotifier, covered, lost, notifier, notifying, rested
 from tests.helpers.virtual import LoopClock, VirtualLoop
 
-EXAMPLES = 2000 if os.environ.get("EVENTER_SOAK") else 50
+EXAMPLES = 2000 if os.environ.get("EVENTER_SOAK") else 30
 FAILURES = st.one_of(
     st.builds(Retry, st.just("not now"), reason=st.just("away")),
     st.builds(Rejected, st.just("never"), reason=st.just("bad")),

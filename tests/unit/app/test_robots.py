@@ -61,3 +61,36 @@ async def test_s16_a_burst_over_40_namespaces_is_told_by_a_robot_that_never_refu
     assert sum(record.outcomes.values()) == reader.opened
     assert record.outcomes[Outcome.DELIVERED] + record.outcomes.get(Outcome.FOLDED, 0) == reader.opened
     assert all(sum(at <= other < at + 60 for other in robot.requests) <= 18 for at in robot.requests)
+
+
+@pytest.mark.parametrize("vendor", ["dingtalk", "feishu", "wecom", "slack", "teams"])
+@pytest.mark.parametrize("option", ["repeat", "skip"])
+async def test_s5_a_message_whose_answer_is_lost_comes_again_or_is_kept_for_a_person(
+    tmp_path: Path, server: ApiServer, vendor: str, option: str
+) -> None:
+    site = Site(tmp_path, server)
+    clock = StillClock()
+    async with Robots(time.time) as robots:
+        robot = robots.add(vendor, "a-secret-token")
+        site.document["sinks"]["chat"] = {
+            "kind": vendor, "url": robot.url, "on_unknown": option, "group": {"wait": "0s", "by": ["name"]},
+        }  # fmt: skip
+        robots.losing = 1
+        async with site.running(clock) as life:
+            settled = life.journal.alerting.notifiers
+            for n in (1, 2):
+                server.create(f"bad{n}", about=f"pod-{n}", type="Warning", reason="BackOff")
+
+                def done(n: int = n) -> bool:
+                    clock.advance(0.5)  # the back-off
+                    return settled["chat"].cursor == n
+
+                await until(done, f"message {n} to be settled")
+    said = [next(name for name in ("pod-1", "pod-2") if name in str(message)) for message in robot.messages]
+    outcomes = read_books(site.state).notifiers["chat"].outcomes
+    if option == "repeat":
+        assert said == ["pod-1", "pod-1", "pod-2"]
+        assert outcomes == {Outcome.DELIVERED: 2}
+    else:
+        assert said == ["pod-1", "pod-2"]
+        assert outcomes == {Outcome.DELIVERED: 1, Outcome.DEAD: 1}

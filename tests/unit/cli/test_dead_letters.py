@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from eventer.event import Outcome
 from eventer.journal import Journal, StreamKey, StreamRecord, read_books
 from tests.helpers.inprocess import Life, Site
 from tests.helpers.journals import poisoned
+from tests.helpers.robots import Robots
 from tests.helpers.until import until
 from tests.unit.cli.conftest import Command
 
@@ -95,6 +97,31 @@ async def test_show_has_everything_and_what_to_do(picky_site: Site, server: ApiS
         assert "eventer dead-letters retry fussy/1" in out
         assert '  "message": "bad 1",\n' in out
         assert (await command("dead-letters", "show", "fussy/2"))[0] == 1
+
+
+async def test_a_message_that_may_have_arrived_is_for_a_person_to_look_for(
+    picky_site: Site, server: ApiServer, command: Command
+) -> None:
+    async with Robots(time.time) as robots:
+        robot = robots.add("dingtalk", "a-secret-token")
+        picky_site.document["sinks"]["chat"] = {
+            "kind": "dingtalk", "url": robot.url, "on_unknown": "skip", "group": {"wait": "0s"},
+        }  # fmt: skip
+        robots.losing = 1
+        async with picky_site.running() as life:
+            server.create("bad", type="Warning", reason="BackOff")
+            notifiers = life.journal.alerting.notifiers
+            await until(lambda: notifiers["chat"].outcomes.get(Outcome.DEAD), "the message to be given up")
+            _, out, _ = await command("dead-letters", "show", "notifications:chat/0")
+            assert "dead because: unknown; since 20" in out
+            assert "cut the connection before its answer was complete. It may have arrived all the same" in out
+            assert "look whether people have it. If not: eventer dead-letters retry notifications:chat/0" in out
+            assert robot.messages.count(robot.messages[0]) == 1
+            code, _, err = await command("dead-letters", "retry", "notifications:chat/0")
+            assert (code, err) == (0, "")
+            await until(lambda: robot.messages.count(robot.messages[0]) == 2, "the message to be sent")
+            await until(lambda: not notifiers["chat"].outcomes.get(Outcome.PARKED), "no letter to wait")
+    assert not read_books(picky_site.state).notifiers["chat"].outcomes[Outcome.DEAD]
 
 
 async def test_retry_has_them_sent_again(picky_site: Site, server: ApiServer, command: Command, picky: Any) -> None:

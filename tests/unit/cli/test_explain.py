@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from eventer.cli import main
+from eventer.config.words import one_of
 from eventer.event import encode_lines
 from tests.helpers.sinks import make_event
 
@@ -76,6 +77,7 @@ def test_an_event_that_is_kept(explain):
         "the liveness probe or the memory limit kills it\n"
         "  command: kubectl -n shop logs web-canary --previous --all-containers --tail=50\n"
         "  more:    https://kubernetes.io/docs/tasks/debug/debug-application/debug-running-pod/\n"
+        "  This reason has several uses, of which this is the first; message would tell.\n"
         "\n"
         "filter: kept by filter[0]\n"
         "  filter[0] (line 6) keep {namespace: [kube-system, shop]}: matches\n"
@@ -259,13 +261,34 @@ def test_the_catalog_of_the_configuration_is_asked(explain):
     )
 
 
+@pytest.mark.parametrize(
+    ("sample", "fields"),
+    [
+        ("reason=Failed", ["kind", "type", "message"]),
+        ("reason=Failed,kind=Pod,component=kubelet,type=Warning", ["message"]),
+        ("reason=Failed,kind=Pod,component=kubelet,type=Warning,message=Error: ErrImagePull", []),
+        ("reason=OOMKilling", []),
+        ("reason=NobodyKnowsIt", []),
+        ("origin=node,condition=Ready,status=False,state=firing,kind=Node,reason=Failed", []),
+    ],
+)
+def test_what_would_tell_which_use_of_a_reason_is_meant_is_said(explain, sample, fields):
+    code, out, _ = explain("--sample", sample)
+    said = f"This reason has several uses, of which this is the first; {one_of(fields)} would tell."
+    assert code == 0
+    assert (said in out) is bool(fields)
+    assert "several uses" not in out or fields
+    (event,) = json.loads(explain("--sample", sample, "--output", "json")[1])["events"]
+    assert event["meaning"]["open_to"] == fields
+
+
 def test_programs_get_what_an_event_means(explain, monkeypatch):
     def meaning(sample):
         (answer,) = json.loads(explain("--sample", sample, "--output", "json")[1])["events"]
         return answer["meaning"]
 
     assert meaning("type=Warning,reason=Nobody") == {
-        "language": "en", "means": "", "causes": [], "remedy": "", "command": "", "runbook": "",
+        "language": "en", "means": "", "causes": [], "remedy": "", "command": "", "runbook": "", "open_to": [],
     }  # fmt: skip
     found = meaning(f"{NODE},status=Unknown,state=firing")
     assert found["means"].startswith("The node has not been heard of")

@@ -86,6 +86,7 @@ def test_a_silence_and_a_quiet_time_that_are_on_are_named(explain: Callable[...,
 def test_what_would_keep_it_quiet_goes_by_what_the_catalog_knows(explain: Callable[..., list[str]]) -> None:
     said = explain("reason=NodeNotReady,type=Normal,kind=Node,name=n1")
     assert "quiet:    while another problem lasts: node leaving, node starting" in said
+    assert "keeps:    others quiet that follow from it: node down" in said
 
 
 def test_a_condition_ends_by_itself(explain: Callable[..., list[str]]) -> None:

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from eventer.cli import main
+from eventer.clock import SystemClock
 from eventer.demo.apiserver import ApiServer
 from tests.helpers.farside import Answer, FarSide
 from tests.helpers.inprocess import Site
@@ -58,6 +59,31 @@ async def test_each_sink_says_what_became_of_it(
     assert "picky: a dead letter: refused_data. no such field" in end
     assert found["sinks_now"]["dead"] == "waits"
     assert found["sinks_now"]["out"] == "passed"
+
+
+async def test_what_a_problem_keeps_quiet_is_told_by_number(
+    site: Site, server: ApiServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with FarSide() as far:
+        site.document["sinks"]["chat"] = {"kind": "webhook", "url": far.url, "group": {}}
+        async with site.running(SystemClock()) as life:  # by a faster one the Events would be old
+            about = {"kind": "Node", "name": "n1", "uid": "n1"}
+            source = {"component": "node-controller"}
+            server.create("down", involvedObject=about, reason="NodeNotReady", type="Normal", source=source)
+            for name in ("web-0", "web-1"):
+                about = {"kind": "Pod", "namespace": "shop", "name": name, "uid": name}
+                source = {"component": "kubelet", "host": "n1"}
+                server.create(name, involvedObject=about, reason="BackOff", type="Warning", source=source)
+            await until(lambda: life.journal.alerting.readers["chat"].cursor == 3, "alerting")
+            assert await explain(site, "--uid", "n1") == 0
+            text = capsys.readouterr().out
+            assert await explain(site, "--uid", "n1", "--output", "json") == 0
+            (node,) = json.loads(capsys.readouterr().out)["events"]
+            assert await explain(site, "--uid", "web-0", "--output", "json") == 0
+            (pod,) = json.loads(capsys.readouterr().out)["events"]
+    said = "kept quiet: 2 problems of 2 pods, which follow from this"
+    assert f"  chat: sent, or replaced by a newer update (repeats)\n    {said}" in text
+    assert (node["quieted_now"], pod["quieted_now"]) == ({"chat": said}, {})
 
 
 async def test_every_occurrence_of_an_object_is_found_in_order(

@@ -90,7 +90,7 @@ SHAPED = st.builds(
 TEXTS = st.one_of(st.text(), PIECES, st.builds(safe_dump, TREES), st.builds(safe_dump, SHAPED))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=list(HealthCheck), max_examples=150, deadline=None)
 @given(text=TEXTS)
 def test_any_text_gives_a_configuration_or_its_faults(tmp_path, text):
     file = tmp_path / "any.yaml"

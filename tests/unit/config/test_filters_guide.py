@@ -10,26 +10,11 @@ import pytest
 
 from eventer.cli import main, trial
 from eventer.config.load import load
+from tests.helpers.documents import EXAMPLE
 
 GUIDE = (Path(__file__).parents[3] / "docs/filters.md").read_text(encoding="utf-8")
 RECIPES = re.findall(r"^### \d+\. (.+?)\n(.*?)```yaml\n(.*?)```", GUIDE, re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(r"```console\n\$ eventer (.+?)\n(.*?)```", GUIDE, re.DOTALL)
-EXAMPLE = """\
-sources:
-  - cluster: prod
-filter:
-  - drop: {type: Normal, reason: [Pulled, Created, Started, Scheduled]}
-sinks:
-  screen: {kind: stdout}
-tests:
-  - name: warnings are told
-    event: {type: Warning}
-    sinks: [screen]
-
-  - name: image pulls are told
-    event: {type: Normal, reason: Pulled}
-    sinks: [screen]
-"""
 
 
 def test_there_are_eleven_recipes_and_two_commands() -> None:

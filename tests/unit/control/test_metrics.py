@@ -19,7 +19,7 @@ from eventer.delivery.runner import Health
 from eventer.demo.apiserver import ApiServer
 from eventer.event import Outcome
 from eventer.journal import StreamKey
-from eventer.observe.metrics import DEFAULTED, ENRICHED, LOOKUPS, SEND_SECONDS
+from eventer.observe.metrics import DEFAULTED, ENRICHED, LOOKUPS, SEND_SECONDS, UNREMEMBERED
 from eventer.source.outcomes import Cause
 from tests.helpers.farside import Answer, FarSide
 from tests.helpers.inprocess import Life, Site, StillClock
@@ -246,7 +246,7 @@ async def test_of_nodes_a_heartbeat_is_news_and_no_lag_is_claimed(with_nodes: Si
 
 async def test_labels_are_of_closed_sets_and_hold_no_word_of_an_event(with_nodes: Site, server: ApiServer) -> None:
     site = with_nodes
-    for metric in (SEND_SECONDS, DEFAULTED, ENRICHED, LOOKUPS):
+    for metric in (SEND_SECONDS, DEFAULTED, ENRICHED, LOOKUPS, UNREMEMBERED):
         metric.clear()  # other daemons of this process had sinks of other names
     site.add_dead_sink("dead")
 

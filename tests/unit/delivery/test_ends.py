@@ -13,12 +13,10 @@ from eventer.delivery.runner import Health, Runner
 from eventer.errors import Corrupt
 from eventer.event import Outcome, own_record
 from eventer.journal import read_books
-from eventer.sink import Batch, Sent
 from tests.helpers.journals import append, balanced, failing, killed, numbered, opened
 from tests.helpers.memory_sink import (
     MemorySink,
     bad,
-    blocked,
     config,
     hang,
     ok,
@@ -28,6 +26,7 @@ from tests.helpers.memory_sink import (
     retry,
     running,
     settled,
+    slow,
 )
 from tests.helpers.virtual import BEGIN, in_virtual_time
 
@@ -36,76 +35,10 @@ def web(*numbers: int) -> list[str]:
     return [f"web-{n}" for n in numbers]
 
 
-# -- row S23: stop -----------------------------------------------------------------------------------
-
-
-def _slow(seconds: float) -> Any:
-    async def answer(sink: MemorySink, batch: Batch) -> Sent:
-        await asyncio.sleep(seconds)
-        sink.keep(event.name for event in batch.events)
-        return Sent(state=b"slow")
-
-    return answer
-
-
-@pytest.mark.parametrize(
-    ("script", "left"),
-    [
-        pytest.param([ok()], 0, id="idle"),
-        pytest.param([retry(3000)], 3, id="waiting to retry"),
-        pytest.param([blocked()], 3, id="blocked"),
-        pytest.param([_slow(10)], 0, id="while sending"),
-        pytest.param([partly({"web-2": retry(3000)})], 1, id="with a part sent"),
-        pytest.param([partly({"web-0": retry(3000)})], 3, id="with a later part sent"),
-        pytest.param([hang()], 3, id="hanging"),
-    ],
-)
-@in_virtual_time
-async def test_s23_a_stop_ends_it_and_loses_nothing(script: list[Any], left: int, tmp_path: Path) -> None:
-    sink = MemorySink(*script, otherwise=retry())
-    loop = asyncio.get_running_loop()
-    async with opened(tmp_path) as journal:
-        async with running(journal, sink, config(timeout=12)) as runner:
-            await append(journal, numbered(0, 1, 2))
-            await asyncio.sleep(5)
-            began = loop.time()
-        assert loop.time() - began < 15
-        assert runner.status.health is Health.STOPPED
-        assert journal.head - journal.readers["memory"].cursor == left
-    balanced(tmp_path)
-    again = MemorySink()
-    async with opened(tmp_path) as journal, running(journal, again):
-        await settled(journal, 3)
-    assert set(sink.arrived) | set(again.arrived) == set(web(0, 1, 2))
-    assert len(again.arrived) == left
-
-
-@pytest.mark.parametrize("opening", ["refused", "hanging"])
-@in_virtual_time
-async def test_s23_a_stop_while_the_sink_is_being_opened(opening: str, tmp_path: Path) -> None:
-    class Hanging(MemorySink):
-        async def open(self, state: bytes | None) -> bytes | None:
-            await super().open(state)
-            await asyncio.Event().wait()
-            return None
-
-    sink = Hanging() if opening == "hanging" else MemorySink()
-    sink.opening = [retry(3000)] * 99 if opening == "refused" else []
-    loop = asyncio.get_running_loop()
-    async with opened(tmp_path) as journal:
-        async with running(journal, sink, config(timeout=5)):
-            await append(journal, numbered(0))
-            await asyncio.sleep(1)
-            began = loop.time()
-        assert loop.time() - began < 10
-        assert journal.readers["memory"].cursor == 0
-    balanced(tmp_path)
-
-
 @pytest.mark.parametrize("moment", [0.0, 0.5, 5.0])
 @in_virtual_time
 async def test_a_cancelled_runner_closes_its_sink_and_leaves_no_task_behind(moment: float, tmp_path: Path) -> None:
-    sink = MemorySink(ok(), _slow(3), otherwise=retry(100))
+    sink = MemorySink(ok(), slow(3), otherwise=retry(100))
     async with opened(tmp_path) as journal:
         async with running(journal, sink, config(count=1), stop=False):
             await append(journal, numbered(0, 1, 2))
@@ -250,7 +183,7 @@ async def test_damage_ends_the_runner_so_that_the_daemon_can_begin_anew(tmp_path
 @pytest.mark.parametrize("moment", [*range(12)])
 @in_virtual_time
 async def test_after_a_kill_at_most_two_batches_are_repeated(moment: int, tmp_path: Path) -> None:
-    sink = MemorySink(otherwise=_slow(1))
+    sink = MemorySink(otherwise=slow(1))
     async with opened(tmp_path / "a") as journal, running(journal, sink, config(count=2), stop=False):
         await append(journal, numbered(*range(20)))
         await asyncio.sleep(moment * 0.97)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from eventer.delivery.settlement import LAZY
 from eventer.event import Event, Outcome, decode_lines
 from eventer.journal import Journal, ReaderRecord
-from tests.helpers.journals import append, balanced, everything, failing, numbered, opened
+from tests.helpers.journals import append, balanced, everything, execute, failing, numbered, opened
 from tests.helpers.memory_sink import (
     MemorySink,
     blocked,
@@ -227,9 +226,7 @@ async def test_damaged_rows_count_as_dropped_and_all_others_arrive(tmp_path: Pat
     async with opened(tmp_path) as journal, running(journal, MemorySink(otherwise=retry())):
         for number in range(5):
             await append(journal, numbered(number * 2, number * 2 + 1))
-    with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
-        connection.execute("UPDATE log SET body = zeroblob(length(body)) WHERE first IN (2, 8)")
-        connection.commit()
+    execute(tmp_path, "UPDATE log SET body = zeroblob(length(body)) WHERE first IN (2, 8)")
     sink = MemorySink()
     async with world(tmp_path) as journal, running(journal, sink):
         await settled(journal, 12)

@@ -38,7 +38,7 @@ from tests.helpers.memory_sink import (
 )
 from tests.helpers.virtual import LoopClock, VirtualLoop
 
-EXAMPLES = 3000 if os.environ.get("EVENTER_SOAK") else 60
+EXAMPLES = 3000 if os.environ.get("EVENTER_SOAK") else 40
 EVENTS = 24
 ENTITIES = 5
 NAMES = [f"web-{n}" for n in range(EVENTS)]

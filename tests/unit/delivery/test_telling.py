@@ -62,6 +62,17 @@ async def test_more_than_a_robot_takes_go_as_one_and_the_limit_is_never_passed(t
 
 
 @in_virtual_time
+async def test_a_stop_in_a_back_off_sends_nothing(tmp_path: Path) -> None:
+    sink = MemoryNotifier(Retry("too many", reason="throttled", after=3000))
+    async with opened(tmp_path) as journal:
+        async with notifying(journal, sink, alerting=False):
+            await opened_notes(journal, 1)
+            await asyncio.sleep(5)
+        assert len(sink.times) == 1
+    balanced(tmp_path)
+
+
+@in_virtual_time
 async def test_after_a_short_outage_each_is_told_after_a_long_one_all_together(tmp_path: Path) -> None:
     for seconds, messages in ((300, 4), (1000, 1)):
         directory = tmp_path / str(seconds)

@@ -21,6 +21,7 @@ from tests.helpers.memory_sink import (
     hang,
     names,
     outcomes,
+    partly,
     retry,
     running,
     settled,
@@ -118,7 +119,14 @@ async def test_s18_a_parked_event_that_kills_the_process_is_found_as_well(tmp_pa
     balanced(lives.directory)
 
 
-@pytest.mark.parametrize("answer", [retry(), hang()])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(retry(), id="refused"),
+        pytest.param(hang(), id="hanging"),
+        pytest.param(partly({f"web-{n}": retry() for n in (1, 2, 3)}), id="refused item by item"),
+    ],
+)
 @in_virtual_time
 async def test_kills_while_a_sink_is_down_bury_nothing(answer: Any, tmp_path: Path) -> None:
     lives = Lives(tmp_path)

@@ -124,37 +124,22 @@ async def test_the_whole_story_is_true(tmp_path: Path) -> None:
     assert [words for words in watcher.words if cell_len(words) > 79 and not words.startswith("▲")] == []
 
 
-async def test_a_line_that_is_twice_in_the_file_is_told(tmp_path: Path) -> None:
+async def test_a_line_that_is_lost_and_one_that_is_twice_in_the_file_are_told(tmp_path: Path) -> None:
     watcher = Watcher()
     stage = Stage(tmp_path, watcher, HASTE)
 
-    def again() -> None:
-        with stage.events.open("r+") as file:
-            first = file.readline()
-            file.seek(0, os.SEEK_END)
-            file.write(first)
+    def lose_the_last_for_the_first() -> None:
+        lines = stage.events.read_bytes().splitlines(keepends=True)
+        stage.events.write_bytes(b"".join([*lines[:-1], lines[0]]))
 
-    watcher.at("nothing was lost", again)
+    watcher.at("nothing was lost", lose_the_last_for_the_first)
     assert not await stage.recorded()
-    assert "(1 twice)" in watcher.text
+    kept = ROUND - LEFT_OUT - 1
+    assert f"✗ {ROUND} changes = {LEFT_OUT} filtered + {kept} in the file (1 twice) + 1 missing" in watcher.said
     assert "✗ NOT ALL THAT WAS SHOWN WAS AS IT SHOULD BE" in watcher.said
 
 
-async def test_a_line_that_is_lost_is_told(tmp_path: Path) -> None:
-    watcher = Watcher()
-    stage = Stage(tmp_path, watcher, HASTE)
-
-    def lose() -> None:
-        lines = stage.events.read_bytes().splitlines(keepends=True)
-        stage.events.write_bytes(b"".join(lines[:-1]))
-
-    watcher.at("nothing was lost", lose)
-    assert not await stage.recorded()
-    kept = ROUND - LEFT_OUT - 1
-    assert f"✗ {ROUND} changes = {LEFT_OUT} filtered + {kept} in the file (0 twice) + 1 missing" in watcher.said
-
-
-@pytest.mark.parametrize("words", ["1/6", "2/6", "The cluster goes on", "it is started again", "4/6", "5/6", "6/6"])
+@pytest.mark.parametrize("words", ["2/6", "The cluster goes on", "it is started again", "4/6", "5/6", "6/6"])
 async def test_stopped_at_any_step_the_end_is_still_told_and_true(tmp_path: Path, words: str) -> None:
     watcher = Watcher()
     stage = Stage(tmp_path, watcher, HASTE)

@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +18,7 @@ from eventer.event import Outcome, decode_lines, encode_lines
 from eventer.journal import Entry, Journal, ReaderRecord, StreamKey, StreamRecord
 from eventer.journal.files import FILE
 from eventer.journal.records import ClusterRecord
-from tests.helpers.journals import KEY, append, everything, failing, killed, letter, numbered, opened
+from tests.helpers.journals import KEY, append, everything, execute, failing, filled, killed, letter, numbered, opened
 from tests.helpers.virtual import LoopClock, in_virtual_time
 
 SEEDS = range(200)
@@ -222,21 +221,6 @@ async def _works(journal: Journal) -> None:
 # -- single kinds of damage --------------------------------------------------------------------------
 
 
-async def _filled(directory: Path, rows: int = 6) -> list[bytes]:
-    lines = []
-    async with opened(directory) as journal:
-        await journal.settle("a", ReaderRecord(origin=0, cursor=0))
-        for row in range(rows):
-            lines += await append(journal, numbered(*range(row * 2, row * 2 + 2)))
-    return lines
-
-
-def _change(directory: Path, statement: str, *values: Any) -> None:
-    with contextlib.closing(sqlite3.connect(directory / FILE)) as connection:
-        assert connection.execute(statement, values).rowcount
-        connection.commit()
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -254,8 +238,8 @@ def _change(directory: Path, statement: str, *values: Any) -> None:
 )
 @in_virtual_time
 async def test_a_damaged_row_is_lost_alone_and_leaves_one_gap_record(change: str, tmp_path: Path) -> None:
-    lines = await _filled(tmp_path)
-    _change(tmp_path, f"UPDATE log SET {change} WHERE first = 4")
+    lines = await filled(tmp_path)
+    execute(tmp_path, f"UPDATE log SET {change} WHERE first = 4")
     async with opened(tmp_path) as journal:
         assert journal.quarantined is None
         cursor, lost = 0, 0
@@ -276,8 +260,8 @@ async def test_a_damaged_row_is_lost_alone_and_leaves_one_gap_record(change: str
 
 @in_virtual_time
 async def test_rows_that_are_gone_are_lost_and_counted(tmp_path: Path) -> None:
-    lines = await _filled(tmp_path)
-    _change(tmp_path, "DELETE FROM log WHERE first IN (0, 4, 6)")
+    lines = await filled(tmp_path)
+    execute(tmp_path, "DELETE FROM log WHERE first IN (0, 4, 6)")
     async with opened(tmp_path) as journal:
         assert (await journal.read(0, 100, 1 << 20)).lost == 2
         assert (await journal.read(2, 100, 1 << 20)).lines == lines[2:4]
@@ -288,8 +272,8 @@ async def test_rows_that_are_gone_are_lost_and_counted(tmp_path: Path) -> None:
 
 @in_virtual_time
 async def test_the_gap_of_a_damaged_row_is_told_later_if_the_disk_refuses_now(tmp_path: Path) -> None:
-    await _filled(tmp_path)
-    _change(tmp_path, "UPDATE log SET crc = 0 WHERE first = 4")
+    await filled(tmp_path)
+    execute(tmp_path, "UPDATE log SET crc = 0 WHERE first = 4")
     async with opened(tmp_path) as journal:
         with failing(), pytest.raises(DiskRefused):
             await journal.read(4, 100, 1 << 20)
@@ -349,9 +333,9 @@ async def test_only_the_last_damaged_file_is_kept(tmp_path: Path) -> None:
 
 @in_virtual_time
 async def test_damage_found_while_running_is_told_to_whoever_waits_for_it(tmp_path: Path) -> None:
-    await _filled(tmp_path)
+    await filled(tmp_path)
     async with opened(tmp_path) as journal:
-        _change(tmp_path, "ALTER TABLE letter RENAME TO other")
+        execute(tmp_path, "ALTER TABLE letter RENAME TO other")
         waiting = asyncio.ensure_future(journal.damaged.wait())
         with pytest.raises(Corrupt):
             await journal.settle("a", ReaderRecord(origin=0, cursor=0), [letter(*numbered(1))])
@@ -364,9 +348,9 @@ async def test_damage_found_while_running_is_told_to_whoever_waits_for_it(tmp_pa
 
 @in_virtual_time
 async def test_damage_found_by_reading_is_told_as_well(tmp_path: Path) -> None:
-    await _filled(tmp_path)
+    await filled(tmp_path)
     async with opened(tmp_path) as journal:
-        _change(tmp_path, "ALTER TABLE letter RENAME TO other")
+        execute(tmp_path, "ALTER TABLE letter RENAME TO other")
         with pytest.raises(Corrupt):
             await journal.letters()
         assert journal.damaged.is_set()

@@ -342,7 +342,7 @@ class JournalAgainstModel(Lives, RuleBasedStateMachine):
 
 TestJournalAgainstModel = JournalAgainstModel.TestCase
 TestJournalAgainstModel.settings = settings(
-    max_examples=3000 if os.environ.get("EVENTER_SOAK") else 50,
+    max_examples=3000 if os.environ.get("EVENTER_SOAK") else 30,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -13,16 +11,10 @@ from eventer.errors import Corrupt
 from eventer.event import Outcome, decode_lines
 from eventer.journal import AlertingRecord, Journal, Letter, ReaderRecord, read_books
 from eventer.journal.files import FILE
-from tests.helpers.journals import append, balanced, numbered, opened
+from tests.helpers.journals import append, balanced, execute, numbered, opened
 from tests.helpers.virtual import in_virtual_time
 
 KEPT = Path(__file__).parents[2] / "data" / "journals"
-
-
-def execute(directory: Path, *statements: str) -> None:
-    with contextlib.closing(sqlite3.connect(directory / FILE, isolation_level=None)) as connection:
-        for statement in statements:
-            assert connection.execute(statement).rowcount
 
 
 async def fill(journal: Journal) -> None:
@@ -32,6 +24,13 @@ async def fill(journal: Journal) -> None:
     record = AlertingRecord(origin=0, cursor=3, represented=2, waiting=1, opened=3)
     await journal.alerting.settle("chat", record, [b"one", b"two", b"three"], b"state")
     await journal.alerting.log("chat").settle("chat", ReaderRecord(origin=0, cursor=0).moved({Outcome.DELIVERED: 1}))
+
+
+async def changed(directory: Path, *statements: str) -> None:
+    """Leave a journal that was filled, and then changed on the disk."""
+    async with opened(directory) as journal:
+        await fill(journal)
+    execute(directory, *statements)
 
 
 @in_virtual_time
@@ -66,9 +65,7 @@ async def test_q6_the_second_log_of_the_second_format_is_read(tmp_path: Path) ->
 
 @in_virtual_time
 async def test_q6_what_a_version_without_alerting_has_trimmed_is_missed_and_told(tmp_path: Path) -> None:
-    async with opened(tmp_path) as journal:
-        await fill(journal)
-    execute(tmp_path, "DELETE FROM log", "PRAGMA user_version=2")
+    await changed(tmp_path, "DELETE FROM log", "PRAGMA user_version=2")
     async with opened(tmp_path) as journal:
         assert journal.quarantined is None
         piece = await journal.read(3, 10, 1000)
@@ -88,9 +85,7 @@ async def test_what_alerting_has_not_read_is_not_trimmed(tmp_path: Path) -> None
 
 @in_virtual_time
 async def test_a_damaged_notification_is_missed_and_told(tmp_path: Path) -> None:
-    async with opened(tmp_path) as journal:
-        await fill(journal)
-    execute(tmp_path, "UPDATE notification SET body = x'00' WHERE number = 1")
+    await changed(tmp_path, "UPDATE notification SET body = x'00' WHERE number = 1")
     async with opened(tmp_path) as journal:
         notes = journal.alerting.log("chat")
         assert (await notes.read(1, 10, 1000)).lost == 1
@@ -101,9 +96,7 @@ async def test_a_damaged_notification_is_missed_and_told(tmp_path: Path) -> None
 
 @in_virtual_time
 async def test_notifications_that_are_gone_are_missed_as_far_as_was_asked(tmp_path: Path) -> None:
-    async with opened(tmp_path) as journal:
-        await fill(journal)
-    execute(tmp_path, "DELETE FROM notification WHERE number = 1")
+    await changed(tmp_path, "DELETE FROM notification WHERE number = 1")
     async with opened(tmp_path) as journal:
         notes = journal.alerting.log("chat")
         assert (await notes.read(1, 1, 1000)).lost == 1
@@ -113,9 +106,7 @@ async def test_notifications_that_are_gone_are_missed_as_far_as_was_asked(tmp_pa
 
 @in_virtual_time
 async def test_a_damaged_memory_of_alerting_is_a_damaged_journal(tmp_path: Path) -> None:
-    async with opened(tmp_path) as journal:
-        await fill(journal)
-    execute(tmp_path, "UPDATE alerting_state SET state = x'00'")
+    await changed(tmp_path, "UPDATE alerting_state SET state = x'00'")
     async with opened(tmp_path) as journal:
         with pytest.raises(Corrupt, match="What alerting remembered for chat fails its checksum"):
             await journal.alerting.remembered("chat")
@@ -149,9 +140,7 @@ async def test_a_store_and_a_notifier_of_one_name_share_no_letters(tmp_path: Pat
 )
 @in_virtual_time
 async def test_books_that_contradict_each_other_are_found_at_the_start(statement: str, tmp_path: Path) -> None:
-    async with opened(tmp_path) as journal:
-        await fill(journal)
-    execute(tmp_path, statement)
+    await changed(tmp_path, statement)
     async with opened(tmp_path) as journal:
         assert journal.quarantined is not None
 

@@ -184,7 +184,7 @@ class NotesAgainstModel(Lives, RuleBasedStateMachine):
 
 TestNotesAgainstModel = NotesAgainstModel.TestCase
 TestNotesAgainstModel.settings = settings(
-    max_examples=2000 if os.environ.get("EVENTER_SOAK") else 40,
+    max_examples=2000 if os.environ.get("EVENTER_SOAK") else 25,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),

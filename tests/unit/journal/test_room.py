@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventer.errors import DiskRefused
 from eventer.event import Outcome, own_record
@@ -233,6 +234,21 @@ def test_q4_a_directory_on_a_read_only_disk_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "statvfs", lambda _: ReadOnly)
     with pytest.raises(DiskRefused, match=r"mounted read-only. Mount a volume there that can be written"):
         asyncio.run(start())
+
+
+@in_virtual_time
+async def test_q4_that_the_disk_takes_writes_again_is_said_once_whoever_finds_it(tmp_path: Path) -> None:
+    """Streams that want to append and the housekeeping look at the same time."""
+    async with opened(tmp_path) as journal:
+        with capture_logs() as said:
+            with failing(times=1), pytest.raises(DiskRefused):
+                await append(journal, numbered(1))
+            await asyncio.gather(*(journal.make_room() for _ in range(3)))
+        assert [line["event"] for line in said if line["event"].startswith("disk ")] == [
+            "disk refuses, reading is paused",
+            "disk takes writes again, reading goes on",
+        ]
+        assert journal.trouble == ""
 
 
 # -- row Q10 -----------------------------------------------------------------------------------------

@@ -10,26 +10,11 @@ import msgspec
 import pytest
 
 from eventer.errors import Newer
-from eventer.journal import Entry, ReaderRecord
+from eventer.journal import Entry
 from eventer.journal.files import FILE
 from eventer.journal.records import ClusterRecord
-from tests.helpers.journals import KEY, append, everything, numbered, opened
+from tests.helpers.journals import KEY, append, everything, execute, filled, numbered, opened
 from tests.helpers.virtual import in_virtual_time
-
-
-async def _filled(directory: Path, rows: int = 6) -> list[bytes]:
-    lines = []
-    async with opened(directory) as journal:
-        await journal.settle("a", ReaderRecord(origin=0, cursor=0))
-        for row in range(rows):
-            lines += await append(journal, numbered(*range(row * 2, row * 2 + 2)))
-    return lines
-
-
-def _execute(directory: Path, *statements: str) -> None:
-    with contextlib.closing(sqlite3.connect(directory / FILE, isolation_level=None)) as connection:
-        for statement in statements:
-            assert connection.execute(statement).rowcount
 
 
 @pytest.mark.parametrize(
@@ -55,12 +40,12 @@ def _execute(directory: Path, *statements: str) -> None:
 )
 @in_virtual_time
 async def test_small_records_that_contradict_each_other_are_found_at_the_start(statement: str, tmp_path: Path) -> None:
-    await _filled(tmp_path)
+    await filled(tmp_path)
     async with opened(tmp_path) as journal:
         await journal.set_cluster("prod", ClusterRecord(uid="u", epoch=1))
         record = msgspec.structs.replace(journal.stream(KEY), epoch=1)
         await journal.append(KEY, record, [], {"uid-1": Entry(1, 1, 1)})
-    _execute(tmp_path, statement)
+    execute(tmp_path, statement)
     changed = (tmp_path / FILE).read_bytes()
     async with opened(tmp_path) as journal:
         assert journal.quarantined is not None
@@ -70,8 +55,8 @@ async def test_small_records_that_contradict_each_other_are_found_at_the_start(s
 
 @in_virtual_time
 async def test_q6_a_newer_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    await _filled(tmp_path)
-    _execute(tmp_path, "PRAGMA user_version=4")
+    await filled(tmp_path)
+    execute(tmp_path, "PRAGMA user_version=4")
     before = (tmp_path / FILE).read_bytes()
     with pytest.raises(Newer, match=r"format 4; this one reads up to 3.*Run that version, or give this one"):
         async with opened(tmp_path):
@@ -82,15 +67,15 @@ async def test_q6_a_newer_format_is_refused_with_what_to_do(tmp_path: Path) -> N
 
 @in_virtual_time
 async def test_q6_one_version_ahead_can_be_opened_for_a_rollback(tmp_path: Path) -> None:
-    lines = await _filled(tmp_path)
-    _execute(tmp_path, "ALTER TABLE log ADD COLUMN later TEXT", "PRAGMA user_version=3")
+    lines = await filled(tmp_path)
+    execute(tmp_path, "ALTER TABLE log ADD COLUMN later TEXT", "PRAGMA user_version=3")
     async with opened(tmp_path) as journal:
         assert await everything(journal) == lines
 
 
 @in_virtual_time
 async def test_a_schema_that_is_no_text_is_damage(tmp_path: Path) -> None:
-    await _filled(tmp_path)
+    await filled(tmp_path)
     path = tmp_path / FILE
     path.write_bytes(path.read_bytes().replace(b"CREATE TABLE letter(", b"CREATE TABLE \xe1\xe1\xe1\xe1\xe1\xe1)"))
     async with opened(tmp_path) as journal:
@@ -101,7 +86,7 @@ async def test_a_schema_that_is_no_text_is_damage(tmp_path: Path) -> None:
 @in_virtual_time
 async def test_rows_that_a_damaged_page_hides_are_missed(tmp_path: Path) -> None:
     """A page says how many cells it has; one that says fewer hides readers, and with them what they wait for."""
-    await _filled(tmp_path)
+    await filled(tmp_path)
     with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as connection:
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'reader'").fetchone()
         (size,) = connection.execute("PRAGMA page_size").fetchone()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from eventer.errors import DiskRefused
 from eventer.journal import SilenceRecord
 from eventer.journal.files import FILE
-from tests.helpers.journals import failing, killed, opened
+from tests.helpers.journals import execute, failing, killed, opened
 from tests.helpers.virtual import in_virtual_time
 
 KEPT = Path(__file__).parents[2] / "data" / "journals"
@@ -74,8 +72,7 @@ async def test_q6_a_journal_of_the_first_format_gets_the_table(tmp_path: Path) -
 async def test_q5_a_silence_that_was_changed_on_the_disk_is_damage(statement: str, tmp_path: Path) -> None:
     async with opened(tmp_path) as journal:
         await journal.silences.change({"one": ONE})
-    with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as connection:
-        assert connection.execute(statement).rowcount
+    execute(tmp_path, statement)
     async with opened(tmp_path) as journal:
         assert journal.quarantined is not None
         assert not journal.silences.records

@@ -15,17 +15,13 @@ from eventer.demo.apiserver import ApiServer
 from eventer.event import Outcome
 from eventer.mirror.mirror import EVERY
 from tests.helpers.inprocess import Site, StillClock
-from tests.helpers.pods import NAME, die, kept, names, note, position, revive
+from tests.helpers.pods import NAME, die, exported, kept, names, note, position, revive
 from tests.helpers.until import until
 
 
 async def test_only_what_came_after_the_last_note_is_repeated(site: Site, server: ApiServer) -> None:
     async with site.running(StillClock()) as life:
-        for n in range(3):
-            server.create(f"noted-{n}")
-        await site.has("noted-0", "noted-1", "noted-2")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, *(f"noted-{n}" for n in range(3)))
         server.create("later")
         await site.has("later")
         await life.settled("out")
@@ -58,10 +54,7 @@ async def test_it_is_written_only_when_something_changed_and_never_sooner_than_p
 ) -> None:
     clock = StillClock()
     async with site.running(clock) as life:
-        server.create("one")
-        await site.has("one")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "one")
         written = len(server.configmaps.patches)
         for _ in range(3):
             await note(life)
@@ -77,10 +70,7 @@ async def test_it_is_written_only_when_something_changed_and_never_sooner_than_p
 async def test_each_sink_goes_on_where_it_was(site: Site, server: ApiServer) -> None:
     site.add_dead_sink("slow")
     async with site.running(StillClock()) as life:
-        server.create("one")
-        await site.has("one")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "one")
         assert position(server, "slow") == server.store.version - 1
         assert position(server, "out") == server.store.version
         await die(site, life)
@@ -105,11 +95,7 @@ async def test_what_was_settled_is_known_across_a_kill_in_the_middle_of_it(site:
     """The journal is there then, half read: it knows itself what must not be sent again."""
     site.add_dead_sink("slow")
     async with site.running(StillClock()) as life:
-        for n in range(3):
-            server.create(f"number-{n}")
-        await site.has("number-2")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, *(f"number-{n}" for n in range(3)))
         await die(site, life)
     out = site.document["sinks"].pop("out")
     site.document["sinks"] = {"out": {**out, "path": str(site.out) + ".d"}, "slow": site.document["sinks"]["slow"]}
@@ -128,11 +114,7 @@ async def test_what_was_settled_is_known_across_a_kill_in_the_middle_of_it(site:
 
 async def test_history_that_is_gone_is_listed_and_nothing_is_sent_twice(site: Site, server: ApiServer) -> None:
     async with site.running(StillClock()) as life:
-        for n in range(5):
-            server.create(f"before-{n}")
-        await site.has("before-4")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, *(f"before-{n}" for n in range(5)))
         await die(site, life)
     server.create("meanwhile")
     server.patch("before-3", count=7)
@@ -151,10 +133,7 @@ async def test_history_that_is_gone_is_listed_and_nothing_is_sent_twice(site: Si
 
 async def test_another_cluster_under_the_name_is_exported_whole(site: Site, server: ApiServer) -> None:
     async with site.running(StillClock()) as life:
-        server.create("one")
-        await site.has("one")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "one")
         await die(site, life)
     server.uid = "another"
     async with site.running(StillClock()) as life:
@@ -185,17 +164,11 @@ async def test_parked_events_are_not_settled(site: Site, server: ApiServer) -> N
     """A window of repeats holds the latest state back: it is delivered by the next pod."""
     site.document["sinks"]["out"]["repeats"] = "5m"
     async with site.running(StillClock()) as life:
-        server.create("one")
-        await site.has("one")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "one")
         first = position(server, "out")
         server.patch("one", count=2)
         await until(lambda: life.journal.readers["out"].outcomes.get(Outcome.PARKED), "the update to be held back")
-        server.create("two")
-        await site.has("two")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "two")
         assert position(server, "out") == first
         await die(site, life)
     async with site.running(StillClock()) as life:
@@ -205,10 +178,7 @@ async def test_parked_events_are_not_settled(site: Site, server: ApiServer) -> N
 
 async def test_dead_letters_that_went_with_the_pod_are_told(site: Site, server: ApiServer) -> None:
     async with site.running(StillClock()) as life:
-        server.create("one")
-        await site.has("one")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "one")
         await die(site, life)
     document = kept(server) | {"sinks": {"out": 3}}
     server.configmaps.create(NAME, data={"positions.json": json.dumps(document)})

@@ -15,7 +15,7 @@ from eventer.demo.faults import Fault
 from eventer.journal import files
 from eventer.mirror.mirror import WAIT, YIELD
 from tests.helpers.inprocess import Life, Site, StillClock
-from tests.helpers.pods import NAME, die, kept, note, position, said
+from tests.helpers.pods import NAME, die, exported, kept, note, position, said
 from tests.helpers.until import until
 
 # -- a mirror that cannot be had -------------------------------------------------------------------
@@ -52,10 +52,7 @@ async def test_without_the_configmap_it_says_how_to_make_it_and_goes_on(
 ) -> None:
     server.configmaps.delete(NAME)
     async with site.running(StillClock()) as life:
-        server.create("one")
-        await site.has("one")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "one")
         await note(life)
         status = life.view.mirror
         assert status is not None
@@ -100,10 +97,7 @@ async def test_a_start_waits_for_the_mirror_and_then_exports_everything(
 
 async def test_a_start_goes_on_as_soon_as_the_mirror_answers(site: Site, server: ApiServer) -> None:
     async with site.running(StillClock()) as life:
-        server.create("one")
-        await site.has("one")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "one")
         await die(site, life)
     server.faults.add("configmap", Fault(status=503, body=status_body(503, "Busy", "later")), times=5)
     async with site.running(StillClock()):
@@ -125,19 +119,13 @@ async def test_a_start_that_waits_can_be_stopped_and_has_read_nothing(site: Site
 async def test_it_is_seen_in_metrics_and_health(site: Site, server: ApiServer) -> None:
     clock = StillClock()
     async with site.running(clock) as life:
-        server.create("one")
-        await site.has("one")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "one")
         _, page = await life.get("/metrics")
         assert "eventer_mirror_writes_total 1.0" in page
         assert "eventer_mirror_failures_total 0.0" in page
         assert "eventer_mirror_age_seconds 0.0" in page
         server.configmaps.delete(NAME)
-        server.create("two")
-        await site.has("two")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "two")
         clock.advance(5)
         _, page = await life.get("/metrics")
         assert "eventer_mirror_failures_total 1.0" in page
@@ -192,10 +180,7 @@ async def test_two_daemons_on_one_mirror_are_told_and_do_not_fight(
     async with site.running(clock) as life:
         status = life.view.mirror
         assert status is not None
-        server.create("one")
-        await site.has("one")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "one")
         other = json.dumps(kept(server) | {"instance": "another"})
         server.configmaps.create(NAME, data={"positions.json": other})
         server.create("two")
@@ -218,16 +203,10 @@ async def test_an_answer_that_was_lost_is_no_other_daemon(site: Site, server: Ap
     async with site.running(StillClock()) as life:
         status = life.view.mirror
         assert status is not None
-        server.create("one")
-        await site.has("one")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "one")
         text = server.configmaps.data(NAME)["positions.json"]
         server.configmaps.create(NAME, data={"positions.json": text, "by": "hand"})  # the same text, another version
-        server.create("two")
-        await site.has("two")
-        await life.settled("out")
-        await note(life)
+        await exported(site, server, life, "two")
         assert (status.conflicts, status.error) == (0, "")
         assert position(server, "out") == server.store.version
         assert server.configmaps.data(NAME)["by"] == "hand"
