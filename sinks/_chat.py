@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import math
 import re
@@ -240,7 +241,7 @@ def note_of(batch: Batch) -> Notification:
         raise Rejected("The notification cannot be decoded.", reason="decode") from None
 
 
-class Chat:
+class Chat(abc.ABC):
     """What the sink of every chat has: the view of its readers, and connections.
 
     Args:
@@ -276,17 +277,17 @@ class Chat:
         self._until = asyncio.get_running_loop().time() + self._timeout
         return await self._tell(note_of(batch))
 
+    @abc.abstractmethod
     async def _tell(self, note: Notification) -> Sent:
         """Send one message."""
-        raise NotImplementedError
 
     def preview(self, note: Notification) -> tuple[Message, Mapping[str, Any]]:
         """Return what would be sent: the message, and as the chat program gets it."""
         return compose(note, self._view), self._made(note)
 
+    @abc.abstractmethod
     def _made(self, note: Notification) -> Mapping[str, Any]:
         """Return the body of the request."""
-        raise NotImplementedError
 
     async def _post(
         self, url: str, made: Mapping[str, Any], *, expected: Container[int] = (), token: str = ""
@@ -366,6 +367,6 @@ class Robot(Chat):
         """Return the body of the request as it is sent at this moment."""
         return made
 
+    @abc.abstractmethod
     def _outcome(self, answer: Answer) -> SinkError | None:
         """Return what an answer means: None if the message was taken."""
-        raise NotImplementedError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -11,7 +11,7 @@ from eventer.catalog import Severity
 
 __all__ = [
     "FOLDED", "ITEMS", "REASONS", "SAID",
-    "Item", "Notification", "Quieted", "Said", "Why", "decode", "encode", "rank", "worst",
+    "Item", "Notification", "Quieted", "Said", "Why", "decode", "encode", "part", "rank", "worst",
 ]  # fmt: skip
 
 ITEMS: Final = 20
@@ -177,6 +177,19 @@ def worst(severities: list[Severity]) -> Severity:
 def rank(severity: Severity) -> int:
     """Return the place in an order that begins with the worst."""
     return _RANK[severity]
+
+
+def part(note: Notification, **changes: Any) -> Notification:
+    """Return what a notification tells of some of its problems: without what it says of all of them together.
+
+    Args:
+        note: the whole.
+        changes: fields that are known of the part.
+    """
+    without: dict[str, Any] = {
+        "unnamed": 0, "reasons": {}, "untracked": 0, "folded": 0, "said": [], "shared": {}, "groups": 0,
+    }  # fmt: skip
+    return msgspec.structs.replace(note, **without, **changes)
 
 
 def encode(note: Notification) -> bytes:

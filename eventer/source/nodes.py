@@ -27,10 +27,9 @@ import msgspec
 from eventer.event import Arrivals, Event, Part, version_of
 from eventer.source import shapes
 from eventer.source.envelope import Envelope, identity, metadata_of
-from eventer.source.nodes_edges import About, Edges
+from eventer.source.nodes_edges import About, Edges, in_trouble
 from eventer.source.nodes_shapes import Condition, Metadata, Node, NodeLine, Spec, Status, Taint
 from eventer.source.nodes_silent import silence_of
-from eventer.source.spoken import state_of
 
 __all__ = ["DERIVED", "NodeDecoder"]
 
@@ -225,7 +224,7 @@ class NodeSighting:
             return False
         if not sure:  # as it was
             return was is not None and was[1] == _condition_hash(condition, doubted=True)
-        return state_of(condition.type or "", condition.status or "") == "firing"
+        return in_trouble(condition)
 
     def _edge(
         self,

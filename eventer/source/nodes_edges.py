@@ -18,7 +18,7 @@ from eventer.source.nodes_shapes import Condition, Taint
 from eventer.source.spoken import state_of
 from eventer.text import shorten
 
-__all__ = ["MESSAGE_CAP", "About", "Edges"]
+__all__ = ["MESSAGE_CAP", "About", "Edges", "in_trouble"]
 
 MESSAGE_CAP: Final = 16 << 10
 """Bytes of a message that are kept, as of an Event's."""
@@ -118,7 +118,7 @@ class Edges:
 
     def silent(self, about: About, conditions: Sequence[Condition]) -> Event:
         """Return the edge of a Node of which these conditions are not renewed any more; the latest are named first."""
-        ranked = sorted(conditions, key=lambda each: (not _bad(each), each.type or ""))
+        ranked = sorted(conditions, key=lambda each: (not in_trouble(each), each.type or ""))
         ranked.sort(key=lambda each: each.heartbeat or "", reverse=True)
         groups: dict[str, list[str]] = {}
         for each in ranked[:_NAMED]:
@@ -264,7 +264,8 @@ class Edges:
         )
 
 
-def _bad(condition: Condition) -> bool:
+def in_trouble(condition: Condition) -> bool:
+    """Whether a condition has the status that is trouble for its type."""
     return state_of(condition.type or "", condition.status or "") == "firing"
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "slow",
     "small",
     "stream_of",
+    "web",
 ]
 
 KEY = StreamKey("prod", "events")
@@ -90,6 +91,11 @@ def killed(directory: Path, copy: Path) -> Path:
 def numbered(*numbers: int, **changes: Any) -> list[Event]:
     """Make events that can be told apart by `name`: web-0, web-1, ..."""
     return [make_event(number, **changes) for number in numbers]
+
+
+def web(*numbers: int) -> list[str]:
+    """Return the names of `numbered` events."""
+    return [f"web-{number}" for number in numbers]
 
 
 async def append(journal: Journal, events: Sequence[Event], key: StreamKey = KEY) -> list[bytes]:

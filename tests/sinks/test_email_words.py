@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from typing import Any
 
 from eventer.sink import Sent
 from tests.helpers.intheirwords import EACH, sink_of, to_host
 from tests.helpers.mailhost import MailHost
+from tests.helpers.markup import SLIPS, Tags
 from tests.helpers.notes import batch_of, item, note, send
 from tests.helpers.sinks import HOSTILE
 
 
-class Tags(HTMLParser):
-    """The tags of a page, with their attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.seen: list[Any] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.seen.append((tag, attrs if tag != "b" else [name for name, _ in attrs]))
-
-    def handle_comment(self, data: str) -> None:
-        self.seen.append("comment")
+def tags(html: str) -> list[Any]:
+    """Return the tags of a page, those of our template with the names alone of their attributes."""
+    return [
+        seen if seen == "comment" or seen[0] != "b" else ("b", [name for name, _ in seen[1]])
+        for seen in Tags(html).seen
+    ]
 
 
 def _mail(host: MailHost, **template: str) -> Any:
@@ -53,13 +45,7 @@ async def test_the_text_of_the_user_is_in_the_html_as_well() -> None:
 
 
 FILTERS = [
-    "{{ problem.message }}",
-    "{{ problem.message | safe }}",
-    "{{ problem.message | e | safe }}",
-    "{{ ('' | safe) ~ problem.message }}",
-    "{{ '%s' | format(problem.message) }}",
-    "{{ [problem.message] | join('') }}",
-    "{% set said = problem.message %}{{ said }}",
+    *SLIPS,
     "{% set said %}{{ problem.message }}{% endset %}{{ said }}",
     "{% autoescape false %}{{ problem.message }}{% endautoescape %}",
 ]
@@ -75,10 +61,10 @@ async def test_x3_what_is_filled_in_is_no_markup_whatever_the_template_does_with
             sent = await sink.send(batch_of(note(item(message=text[:500], reason="Odd"), number=number)))
             assert not sent.defaulted
         await sink.close()
-        usual = Tags(host.got[0].text("html")).seen
+        usual = tags(host.got[0].text("html"))
         assert usual.count(("b", ["title"])) == usual.count(("b", ["id"])) == len(FILTERS)
         for got in host.got:
-            assert Tags(got.text("html")).seen == usual
+            assert tags(got.text("html")) == usual
             assert "://e.example" not in got.text("html")
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from eventer.alerting.notification import Item, Notification, Why
+from eventer.alerting.notification import Item, Notification, Why, part
 from eventer.alerting.render.message import Message, View, compose
 from eventer.alerting.samples import SAMPLES, sample
 from eventer.catalog import Severity
@@ -242,21 +242,14 @@ def _examples_alone() -> dict[str, Mapping[str, object]]:
 
 def alone(note: Notification, item: Item) -> Notification:
     """Return what a notification tells of one of its problems."""
-    return msgspec.structs.replace(
+    return part(
         note,
         severity=item.severity,
         items=[item],
         firing=int(item.ended is None),
         resolved=int(item.ended is not None),
         events=item.count,
-        unnamed=0,
-        reasons={},
-        untracked=0,
-        folded=0,
-        said=[],
-        shared={},
         quieted=item.quieted,
-        groups=0,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from eventer.alerting.notification import Item, Notification, Said, Why
+from eventer.alerting.notification import Item, Notification, Said, Why, part
 from eventer.alerting.render.message import Message, View, compose, line
 from eventer.alerting.render.own import OwnWords
 from eventer.alerting.render.plain import defuse
@@ -160,7 +160,7 @@ def _common(items: list[Item], field: str) -> str:
 
 def _of(said: Said, digest: Notification) -> Notification:
     """Return the last word of one group in a digest as a notification, with those of its problems that it names."""
-    return msgspec.structs.replace(
+    return part(
         digest,
         why=Why.NEW if said.firing else Why.RESOLVED,
         group=said.group,
@@ -168,13 +168,6 @@ def _of(said: Said, digest: Notification) -> Notification:
         items=[item for item in digest.items if _belongs(item, said.group)],
         firing=said.firing,
         resolved=0,
-        unnamed=0,
-        reasons={},
-        untracked=0,
-        folded=0,
-        said=[],
-        shared={},
-        groups=0,
         quieted=None,  # nobody counted whose it was
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
 from typing import Any
 
 import msgspec
@@ -21,24 +20,11 @@ from eventer.alerting.render.own import OwnWords
 from eventer.alerting.render.preview import page
 from eventer.alerting.render.terminal import terminal
 from eventer.alerting.render.words import title
+from tests.helpers.markup import Tags
 from tests.helpers.notes import SHANGHAI, item, leaves, note
 
 ZH = View(language="zh", zone=SHANGHAI)
 APART = "\u200b"
-
-
-class Tags(HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.seen: list[Any] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.seen.append((tag, attrs))
-
-    def handle_comment(self, data: str) -> None:
-        self.seen.append("comment")
 
 
 ADDRESS = rf"://|[wW]{{3}}\.(?!{APART})|@(?!{APART})|\n"

@@ -367,9 +367,12 @@ async def test_s25_a_sink_that_cannot_be_made_changes_nothing(
 
         monkeypatch.setattr("sinks.webhook.Sink", broken)
         site.document["sinks"]["hook"] = {"kind": "webhook", "url": "http://127.0.0.1:9/"}
+        site.document["lookups"] = {"timeout": "1s"}
+        looking_up = life.daemon._sinks._enrichment.settings
         (fault,) = (await reload(life, site)).faults
         assert "ZeroDivisionError" in fault.message
         assert [*life.view.runners] == ["out"]
+        assert life.daemon._sinks._enrichment.settings is looking_up
         server.create("one")
         await site.has("one")
 

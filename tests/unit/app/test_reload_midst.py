@@ -129,25 +129,6 @@ async def test_s25_a_disk_that_refuses_while_a_sink_is_forgotten_and_events_come
     assert site.balanced() == 2
 
 
-async def test_s25_a_sink_that_cannot_be_made_changes_nothing_in_look_ups(
-    site: Site, server: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with site.running() as life:
-
-        def broken(*_: object) -> None:
-            raise ZeroDivisionError
-
-        monkeypatch.setattr("sinks.webhook.Sink", broken)
-        site.document["sinks"]["hook"] = {"kind": "webhook", "url": "http://127.0.0.1:9/"}
-        site.document["lookups"] = {"timeout": "1s"}
-        site.write()
-        enrichment = life.daemon._sinks._enrichment
-        before = enrichment.settings
-        (fault,) = (await life.daemon.reload.asked()).faults
-        assert "ZeroDivisionError" in fault.message
-        assert enrichment.settings is before
-
-
 async def test_s25_a_change_that_damage_interrupts_is_taken_by_the_life_that_follows(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from eventer.delivery.runner import Health, Pace
 from eventer.errors import DiskRefused, EventerError
 from eventer.event import Outcome
 from eventer.journal import Journal
-from tests.helpers.journals import append, balanced, failing, killed, numbered, opened
+from tests.helpers.journals import append, balanced, failing, killed, numbered, opened, web
 from tests.helpers.memory_sink import (
     MemorySink,
     bad,
@@ -31,10 +31,6 @@ from tests.helpers.memory_sink import (
 from tests.helpers.virtual import LoopClock, in_virtual_time
 
 PACE = Pace(retry_base=2.0, retry_cap=8.0)
-
-
-def web(*numbers: int) -> list[str]:
-    return [f"web-{n}" for n in numbers]
 
 
 async def none_waits(journal: Journal) -> None:

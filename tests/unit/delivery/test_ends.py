@@ -13,7 +13,7 @@ from eventer.delivery.runner import Health, Runner
 from eventer.errors import Corrupt
 from eventer.event import Outcome, own_record
 from eventer.journal import read_books
-from tests.helpers.journals import append, balanced, failing, killed, numbered, opened
+from tests.helpers.journals import append, balanced, failing, killed, numbered, opened, web
 from tests.helpers.memory_sink import (
     MemorySink,
     bad,
@@ -29,10 +29,6 @@ from tests.helpers.memory_sink import (
     slow,
 )
 from tests.helpers.virtual import BEGIN, in_virtual_time
-
-
-def web(*numbers: int) -> list[str]:
-    return [f"web-{n}" for n in numbers]
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.5, 5.0])

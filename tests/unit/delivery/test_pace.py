@@ -13,7 +13,7 @@ from eventer.delivery.rejections import DEAD_MOST, LOOKED_AT, Rejections
 from eventer.delivery.runner import Health, Pace
 from eventer.errors import Blocked, Rejected
 from eventer.event import Outcome
-from tests.helpers.journals import append, balanced, numbered, opened
+from tests.helpers.journals import append, balanced, numbered, opened, web
 from tests.helpers.memory_sink import (
     MemorySink,
     bad,
@@ -27,10 +27,6 @@ from tests.helpers.memory_sink import (
     slow,
 )
 from tests.helpers.virtual import in_virtual_time
-
-
-def web(*numbers: int) -> list[str]:
-    return [f"web-{n}" for n in numbers]
 
 
 @in_virtual_time

@@ -13,7 +13,7 @@ from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.event import Event, Outcome
 from eventer.journal import Journal
 from eventer.sink import Batch, Sent
-from tests.helpers.journals import append, balanced, killed, numbered, opened
+from tests.helpers.journals import append, balanced, killed, numbered, opened, web
 from tests.helpers.memory_sink import (
     MemorySink,
     RoutedSink,
@@ -29,10 +29,6 @@ from tests.helpers.memory_sink import (
 from tests.helpers.virtual import in_virtual_time
 
 PACE = Pace(retry_base=2.0, retry_cap=8.0)
-
-
-def web(*numbers: int) -> list[str]:
-    return [f"web-{n}" for n in numbers]
 
 
 def spread(*numbers: int) -> list[Event]:

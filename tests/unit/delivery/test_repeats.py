@@ -10,7 +10,7 @@ import pytest
 
 from eventer.delivery import repeats as repeats_module
 from eventer.event import Event, Outcome
-from tests.helpers.journals import append, balanced, killed, numbered, opened
+from tests.helpers.journals import append, balanced, killed, numbered, opened, web
 from tests.helpers.memory_sink import MemorySink, config, ok, outcomes, retry, running, settled
 from tests.helpers.virtual import LoopClock, in_virtual_time
 
@@ -23,10 +23,6 @@ def state(n: int, entity: str = "e", **changes: object) -> list[Event]:
         n, **{"entity": entity, "version": n, "count": n + 1, "time": START + timedelta(seconds=n), "message": "same"}
         | changes
     )  # fmt: skip
-
-
-def web(*numbers: int) -> list[str]:
-    return [f"web-{n}" for n in numbers]
 
 
 @in_virtual_time

@@ -17,7 +17,7 @@ from eventer.errors import Blocked, Rejected, Retry, SinkError
 from eventer.event import Outcome, decode_lines
 from eventer.journal import Journal, StreamKey, read_books
 from eventer.sink import Sent
-from tests.helpers.journals import append, balanced, numbered, opened
+from tests.helpers.journals import append, balanced, numbered, opened, web
 from tests.helpers.memory_sink import (
     MemorySink,
     bad,
@@ -42,10 +42,6 @@ async def world(directory: Path) -> AsyncIterator[Journal]:
     async with opened(directory) as journal:
         yield journal
     balanced(directory)
-
-
-def web(*numbers: int) -> list[str]:
-    return [f"web-{n}" for n in numbers]
 
 
 async def letters(journal: Journal) -> dict[str, tuple[str, str]]:

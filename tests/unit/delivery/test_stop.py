@@ -16,7 +16,7 @@ from eventer.delivery.runner import Health, Pace
 from eventer.delivery.settlement import Settlement
 from eventer.event import Outcome
 from eventer.journal import Journal, ReaderRecord
-from tests.helpers.journals import append, balanced, numbered, opened
+from tests.helpers.journals import append, balanced, numbered, opened, web
 from tests.helpers.memory_sink import (
     MemorySink,
     RoutedSink,
@@ -34,10 +34,6 @@ from tests.helpers.memory_sink import (
     slow,
 )
 from tests.helpers.virtual import VirtualLoop, in_virtual_time
-
-
-def web(*numbers: int) -> list[str]:
-    return [f"web-{n}" for n in numbers]
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,12 @@ async def test_s2_a_dead_chat_comes_back_after_half_an_hour(tmp_path: Path) -> N
     balanced(tmp_path)
 
 
+@pytest.mark.parametrize("unknown", [False, True])
 @in_virtual_time
-async def test_s5_a_message_whose_answer_is_lost_comes_again_and_is_counted_once(tmp_path: Path) -> None:
-    sink = MemoryNotifier(lost(Retry("no answer in time", reason="timeout")))
+async def test_s5_a_message_whose_answer_is_lost_comes_again_and_is_counted_once(
+    tmp_path: Path, *, unknown: bool
+) -> None:
+    sink = MemoryNotifier(lost(Retry("no answer in time", reason="timeout", unknown=unknown)))
     async with opened(tmp_path) as journal:
         async with notifying(journal, sink, alerting=False):
             await opened_notes(journal, 2)

@@ -1,4 +1,4 @@
-"""A message that may have arrived, though no answer tells: sent again, or kept for a person to decide on."""
+"""A message that may have arrived, though no answer tells, and is not to be sent again: a person decides on it."""
 
 from __future__ import annotations
 
@@ -35,18 +35,6 @@ def unsure() -> Retry:
 
 def outcomes(journal: Journal) -> Counter[Outcome]:
     return +Counter(journal.alerting.notifiers["chat"].outcomes)
-
-
-@in_virtual_time
-async def test_as_a_rule_it_is_sent_again(tmp_path: Path) -> None:
-    sink = MemoryNotifier(lost(unsure()))
-    async with opened(tmp_path) as journal:
-        async with notifying(journal, sink, alerting=False):
-            await opened_notes(journal, 2)
-            await told(journal, 2)
-        assert [note.number for note in sink.told] == [1, 1, 2]
-        assert outcomes(journal) == {Outcome.DELIVERED: 2}
-    balanced(tmp_path)
 
 
 @in_virtual_time
